@@ -1,0 +1,41 @@
+"""Multi-layer perceptrons trained by backpropagation at the speed of C."""
+
+__version__ = "0.1.0"
+
+try:
+    from cbackprop.network import Network, TrainingState
+    from cbackprop.optimizers import SGD, Adam
+except ModuleNotFoundError as error:
+    if error.name is None or not error.name.startswith("cbackprop."):
+        raise
+    raise ImportError(
+        "cbackprop's extension modules are not built. From a source tree install it first "
+        "(pip install . or pip install -e .), and do not run Python in the tree's own folder "
+        "unless the installation is editable."
+    ) from error
+
+from cbackprop._config import show_config
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "MLPClassifier",
+    "MLPRegressor",
+    "Network",
+    "TrainingState",
+    "__version__",
+    "show_config",
+]
+
+
+def __getattr__(name):
+    # The estimators are loaded when they are first asked for.
+    if name in ("MLPClassifier", "MLPRegressor"):
+        from cbackprop import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(set(globals()) | set(__all__))

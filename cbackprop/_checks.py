@@ -1,0 +1,208 @@
+"""Arguments, checked: each function returns what the engine takes, or raises an error that names the argument."""
+
+import numbers
+import operator
+import sys
+
+import numpy as np
+
+# Rows that are searched at a time for what is not finite.
+_ELEMENTS_AT_ONCE = 1 << 20
+
+
+def as_array(name, value, dtype):
+    """A C-contiguous, aligned array of native numbers in dtype: the array itself where it is one."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        # a number too large for dtype becomes infinite, and is found with the others
+        return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def as_matrix(name, value, dtype, n_columns, columns):
+    """An array of shape (n_samples, n_columns), n_samples >= 1."""
+    array = as_array(name, value, dtype)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} must have two dimensions, (n_samples, {columns}), got shape {array.shape}"
+        )
+    if array.shape[1] != n_columns:
+        raise ValueError(
+            f"{name} must have {n_columns} columns, as many as the network's {columns}, "
+            f"got shape {array.shape}"
+        )
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} is empty: its shape is {array.shape}")
+    return array
+
+
+def as_targets(y, dtype, n_samples, n_outputs, loss):
+    """(targets, None) or, for log_loss with a vector of class numbers, (None, classes)."""
+    array = as_array("y", y, None)
+    if loss == "log_loss" and array.ndim == 1:
+        return None, _as_classes(array, n_samples, n_outputs)
+    if array.ndim == 1 and n_outputs == 1:
+        array = array.reshape(-1, 1)
+    array = as_matrix("y", array, dtype, n_outputs, "outputs")
+    _same_length("y", array, n_samples)
+    if loss == "squared_error":
+        return array, None
+    low, high = array.min(), array.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise not_finite("y", array)
+    if low < 0 or (loss != "poisson" and high > 1):
+        limits = ">= 0" if loss == "poisson" else "in [0, 1]"
+        raise ValueError(f"y must be {limits} for {loss}, got values from {low} to {high}")
+    if loss == "log_loss":
+        sums = array.sum(axis=1)
+        worst = np.abs(sums - 1).argmax()
+        if abs(sums[worst] - 1) > 1e-4:
+            raise ValueError(
+                f"y must be probabilities for log_loss, each row of sum 1; row {worst} sums to {sums[worst]}"
+            )
+    return array, None
+
+
+def _as_classes(array, n_samples, n_outputs):
+    _same_length("y", array, n_samples)
+    classes = array.astype(np.intp, copy=False) if array.dtype.kind in "biu" else None
+    if classes is None:
+        if not np.isfinite(array).all():
+            raise not_finite("y", array)
+        classes = array.astype(np.intp)
+        if (classes != array).any():
+            raise ValueError(
+                f"y must hold class numbers for log_loss, got {array[classes != array][0]}"
+            )
+    low, high = array.min(), array.max()
+    if low < 0 or high >= n_outputs:
+        raise ValueError(
+            f"y must hold class numbers from 0 to {n_outputs - 1}, got {low if low < 0 else high}"
+        )
+    return np.ascontiguousarray(classes)
+
+
+def as_weights(sample_weight, dtype, n_samples):
+    """None, or an array of shape (n_samples,): finite, none negative, not all zero."""
+    if sample_weight is None:
+        return None
+    array = as_array("sample_weight", sample_weight, dtype)
+    if array.ndim != 1:
+        raise ValueError(f"sample_weight must have shape ({n_samples},), got {array.shape}")
+    _same_length("sample_weight", array, n_samples)
+    if not np.isfinite(array).all():
+        raise not_finite("sample_weight", array)
+    if array.min() < 0:
+        raise ValueError(f"sample_weight must not be negative, got {array.min()}")
+    if not array.any():
+        raise ValueError("sample_weight is zero for every sample")
+    return array
+
+
+def as_out(out, X, n_outputs):
+    """The array that predictions go into: the given one if it can hold them."""
+    shape = (X.shape[0], n_outputs)
+    if out is None:
+        return np.empty(shape, X.dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}")
+    if out.dtype != X.dtype or not out.dtype.isnative:
+        raise TypeError(f"out must have dtype {X.dtype}, got {out.dtype}")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {out.shape}")
+    if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
+        raise ValueError("out must be C-contiguous, aligned and writable")
+    return out
+
+
+def as_layer_sizes(layer_sizes):
+    try:
+        sizes = tuple(operator.index(size) for size in layer_sizes)
+    except TypeError:
+        raise TypeError(
+            f"layer_sizes must be a sequence of integers, got {layer_sizes!r}"
+        ) from None
+    if len(sizes) < 2:
+        raise ValueError(f"layer_sizes must name inputs and outputs at least, got {layer_sizes!r}")
+    if min(sizes) < 1:
+        raise ValueError(f"layer_sizes must be 1 or more, got {layer_sizes!r}")
+    return sizes
+
+
+def as_dtype(dtype):
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}") from error
+    if dtype not in (np.dtype("float32"), np.dtype("float64")):
+        raise ValueError(f"dtype must be float32 or float64, got {dtype}")
+    return dtype.newbyteorder("=")
+
+
+def n_parameters(sizes, dtype):
+    """The number of weights and biases; a MemoryError where no array could hold them."""
+    count = sum((n_in + 1) * n_out for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True))
+    if count * dtype.itemsize > sys.maxsize:
+        raise MemoryError(f"layer_sizes {sizes} make {count} parameters, too many for memory")
+    return count
+
+
+def as_random_state(random_state):
+    if random_state is None:
+        return np.random.RandomState()
+    if isinstance(random_state, np.random.RandomState):
+        return random_state
+    if isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool):
+        try:
+            return np.random.RandomState(random_state)
+        except ValueError as error:
+            raise ValueError(f"random_state is {random_state}: {error}") from None
+    raise TypeError(
+        f"random_state must be None, an integer or a numpy.random.RandomState, got {random_state!r}"
+    )
+
+
+def as_count(name, value, minimum=1):
+    """An integer of at least minimum."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if count < minimum:
+        raise ValueError(f"{name} must be {minimum} or more, got {value}")
+    return min(count, sys.maxsize)
+
+
+def as_number(name, value):
+    """A float >= 0 and finite."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not 0 <= value < np.inf:
+        raise ValueError(f"{name} must be 0 or more, and finite, got {value}")
+    return float(value)
+
+
+def not_finite(name, array):
+    """The error that says where an array holds NaN or infinity."""
+    rows_at_once = max(1, _ELEMENTS_AT_ONCE // max(1, array[:1].size))
+    for first in range(0, len(array), rows_at_once):
+        bad = np.argwhere(~np.isfinite(array[first : first + rows_at_once]))
+        if len(bad):
+            at = (int(bad[0][0]) + first, *(int(index) for index in bad[0][1:]))
+            return ValueError(
+                f"{name} must be finite in {array.dtype}, got {array[at]} at {list(at)}"
+            )
+    return ValueError(f"{name} must be finite; it changed while it was read")
+
+
+def _same_length(name, array, n_samples):
+    if array.shape[0] != n_samples:
+        raise ValueError(
+            f"{name} must have as many rows as X, {n_samples}, got shape {array.shape}"
+        )

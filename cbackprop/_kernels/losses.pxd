@@ -1,0 +1,156 @@
+"""Losses and output deltas, row by row.
+
+Each kernel returns the sum of the rows' losses, times their weights, added up in a double in the order of the
+rows, and writes the deltas: dC/d preactivations, or for squared error dC/d activations (the same for identity;
+for another output activation its backward pass follows). Beyond the last output deltas are zero.
+"""
+
+from libc.math cimport INFINITY
+
+from cbackprop._kernels.elementary cimport exp_, log1p_unit_, log_, sigmoid_
+from cbackprop._kernels.passes cimport lane_mask, softmax_row
+from cbackprop._kernels.simd cimport (
+    LANES, VECTOR_LANES, VECTORS, real_t, vabs, vec, vfma, vfold, vload, vmax, vselect_less, vset, vstore,
+)
+from cbackprop._typedefs cimport lanes_t
+
+
+cdef inline double squared_error(
+    lanes_t* outputs,  # (ceil(n_out / LANES), stride): activations
+    const lanes_t* targets,  # as outputs
+    const lanes_t* weights,  # n_rows numbers, or NULL for ones
+    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows,
+    lanes_t* deltas,  # as outputs, overwritten
+) noexcept nogil:
+    """C = 1/2 sum((output - target) ** 2); deltas := output - target"""
+    cdef real_t[16] mask
+    cdef vec[16] part
+    cdef vec difference, weight
+    cdef double total = 0
+    cdef real_t loss
+    cdef Py_ssize_t r, p, v, at, n_panels = (n_out + LANES - 1) // LANES
+    lane_mask(n_out - (n_panels - 1) * LANES, 1, 0, mask)
+    for r in range(n_rows):
+        weight = vset((<const real_t*>weights)[r] if weights != NULL else <real_t>1)
+        for v in range(VECTORS):
+            part[v] = vset(0)
+            for p in range(n_panels):
+                at = (p * stride + r) * LANES + v * VECTOR_LANES
+                difference = vload(<const real_t*>outputs + at) - vload(<const real_t*>targets + at)
+                if p == n_panels - 1:
+                    difference = difference * vload(mask + v * VECTOR_LANES)
+                part[v] = vfma(difference, difference, part[v])
+                vstore(<real_t*>deltas + at, difference * weight)
+        loss = <real_t>0.5 * vfold(part)
+        total += loss if weights == NULL else (<const real_t*>weights)[r] * loss
+    return total
+
+
+cdef inline double log_loss(
+    lanes_t* outputs,  # (ceil(n_out / LANES), stride): preactivations, overwritten by their softmax
+    const lanes_t* targets, const lanes_t* weights,
+    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows,
+    lanes_t* deltas,
+) noexcept nogil:
+    """C = -sum(target * log(softmax(z))), targets of sum 1; deltas := softmax(z) - target"""
+    cdef real_t[16] barrier
+    cdef real_t[16] logarithm
+    cdef vec[16] part
+    cdef vec weight
+    cdef double total = 0
+    cdef real_t loss, largest, exponentials
+    cdef Py_ssize_t r, p, v, at, n_panels = (n_out + LANES - 1) // LANES
+    lane_mask(n_out - (n_panels - 1) * LANES, 0, -INFINITY, barrier)
+    for r in range(n_rows):
+        weight = vset((<const real_t*>weights)[r] if weights != NULL else <real_t>1)
+        # -log(softmax(z)) = log(sum(exp(z - max))) - (z - max): finite where the softmax itself is 0
+        for v in range(VECTORS):
+            part[v] = vset(0)
+            for p in range(n_panels):
+                at = (p * stride + r) * LANES + v * VECTOR_LANES
+                part[v] = vfma(vload(<const real_t*>outputs + at), vload(<const real_t*>targets + at), part[v])
+        loss = -vfold(part)
+        largest = softmax_row(<real_t*>(outputs + r), stride * LANES, n_out, barrier, &exponentials)
+        vstore(logarithm, log_(vset(exponentials)))
+        loss = logarithm[0] + (largest + loss)
+        total += loss if weights == NULL else (<const real_t*>weights)[r] * loss
+        for p in range(n_panels):
+            for v in range(VECTORS):
+                at = (p * stride + r) * LANES + v * VECTOR_LANES
+                vstore(<real_t*>deltas + at, weight * (
+                    vload(<const real_t*>outputs + at) - vload(<const real_t*>targets + at)))
+    return total
+
+
+cdef inline double binary_log_loss(
+    lanes_t* outputs,  # (ceil(n_out / LANES), stride): preactivations, overwritten by their sigmoid
+    const lanes_t* targets, const lanes_t* weights,
+    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows,
+    lanes_t* deltas,
+) noexcept nogil:
+    """C = -sum(y log(p) + (1 - y) log(1 - p)), p = sigmoid(z); deltas := p - y"""
+    cdef real_t[16] mask
+    cdef vec[16] part
+    cdef vec z, y, a, weight, term
+    cdef double total = 0
+    cdef real_t loss
+    cdef Py_ssize_t r, p, v, at, n_panels = (n_out + LANES - 1) // LANES
+    lane_mask(n_out - (n_panels - 1) * LANES, 1, 0, mask)
+    for r in range(n_rows):
+        weight = vset((<const real_t*>weights)[r] if weights != NULL else <real_t>1)
+        for v in range(VECTORS):
+            part[v] = vset(0)
+            for p in range(n_panels):
+                at = (p * stride + r) * LANES + v * VECTOR_LANES
+                z = vload(<const real_t*>outputs + at)
+                y = vload(<const real_t*>targets + at)
+                a = sigmoid_(z)
+                vstore(<real_t*>outputs + at, a)
+                # not through log(p): p may be 0 where the loss is finite
+                term = (vmax(vset(0), z) - y * z) + log1p_unit_(exp_(-vabs(z)))
+                a = a - y
+                if p == n_panels - 1:
+                    term = term * vload(mask + v * VECTOR_LANES)
+                    a = a * vload(mask + v * VECTOR_LANES)
+                part[v] = part[v] + term
+                vstore(<real_t*>deltas + at, a * weight)
+        loss = vfold(part)
+        total += loss if weights == NULL else (<const real_t*>weights)[r] * loss
+    return total
+
+
+cdef inline double poisson(
+    lanes_t* outputs,  # (ceil(n_out / LANES), stride): preactivations, overwritten by their exp
+    const lanes_t* targets, const lanes_t* weights,
+    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows,
+    lanes_t* deltas,
+) noexcept nogil:
+    """C = sum(y log(y / p) - y + p), p = exp(z); deltas := p - y"""
+    cdef real_t[16] mask
+    cdef vec[16] part
+    cdef vec z, y, a, weight, term
+    cdef double total = 0
+    cdef real_t loss
+    cdef Py_ssize_t r, p, v, at, n_panels = (n_out + LANES - 1) // LANES
+    lane_mask(n_out - (n_panels - 1) * LANES, 1, 0, mask)
+    for r in range(n_rows):
+        weight = vset((<const real_t*>weights)[r] if weights != NULL else <real_t>1)
+        for v in range(VECTORS):
+            part[v] = vset(0)
+            for p in range(n_panels):
+                at = (p * stride + r) * LANES + v * VECTOR_LANES
+                z = vload(<const real_t*>outputs + at)
+                y = vload(<const real_t*>targets + at)
+                a = exp_(z)
+                vstore(<real_t*>outputs + at, a)
+                # y (log(y) - z), and 0 where y is
+                term = vselect_less(vset(0), y, y * (log_(y) - z), vset(0)) + (a - y)
+                a = a - y
+                if p == n_panels - 1:
+                    term = term * vload(mask + v * VECTOR_LANES)
+                    a = a * vload(mask + v * VECTOR_LANES)
+                part[v] = part[v] + term
+                vstore(<real_t*>deltas + at, a * weight)
+        loss = vfold(part)
+        total += loss if weights == NULL else (<const real_t*>weights)[r] * loss
+    return total

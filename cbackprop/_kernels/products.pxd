@@ -1,0 +1,274 @@
+"""The three products of a dense layer, over panels: forward, deltas below, gradients."""
+
+from cbackprop._kernels.simd cimport (
+    GRADIENT_ROWS, LANES, TILE_PANELS, TILE_ROWS, VECTORS,
+    real_t, vec, vfma, vfold, vload, vset, vstore,
+)
+from cbackprop._kernels.table cimport Step, activate_t, derivative_t
+from cbackprop._kernels.tiles cimport gradient_tile, product_tile
+from cbackprop._typedefs cimport lanes_t
+
+cdef enum:
+    # Rows of b in one block: 16 KB a panel, so that a block stays in the first-level cache while the rows pass.
+    K_BLOCK = 256
+
+
+cdef inline void product_rows(
+    const real_t* a, Py_ssize_t a_stride,
+    const real_t* b, Py_ssize_t b_stride,
+    const real_t* start, Py_ssize_t start_row, Py_ssize_t start_stride,
+    Py_ssize_t n_k, Py_ssize_t n_rows, Py_ssize_t panels,
+    real_t* out, Py_ssize_t out_stride,
+) noexcept nogil:
+    """product_tile over any number of rows; the tile's heights are constants"""
+    cdef Py_ssize_t r = 0
+    cdef Py_ssize_t height = TILE_ROWS * TILE_PANELS // panels
+    while n_rows - r >= height:
+        product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
+                     n_k, height, panels, out + r * LANES, out_stride)
+        r += height
+    if height > 8 and n_rows - r >= 8:
+        product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
+                     n_k, 8, panels, out + r * LANES, out_stride)
+        r += 8
+    if height > 4 and n_rows - r >= 4:
+        product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
+                     n_k, 4, panels, out + r * LANES, out_stride)
+        r += 4
+    if height > 2 and n_rows - r >= 2:
+        product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
+                     n_k, 2, panels, out + r * LANES, out_stride)
+        r += 2
+    if n_rows - r >= 1:
+        product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
+                     n_k, 1, panels, out + r * LANES, out_stride)
+
+
+cdef inline void product_block(
+    const real_t* a, Py_ssize_t a_stride,
+    const real_t* b, Py_ssize_t b_stride,
+    const real_t* start, Py_ssize_t start_row, Py_ssize_t start_stride,
+    Py_ssize_t n_k, Py_ssize_t n_rows, Py_ssize_t panels,
+    real_t* out, Py_ssize_t out_stride,
+) noexcept nogil:
+    """product_rows with the number of panels a constant"""
+    if panels == TILE_PANELS:
+        product_rows(a, a_stride, b, b_stride, start, start_row, start_stride,
+                     n_k, n_rows, TILE_PANELS, out, out_stride)
+    else:
+        product_rows(a, a_stride, b, b_stride, start, start_row, start_stride,
+                     n_k, n_rows, 1, out, out_stride)
+
+
+cdef inline void dense_forward(
+    const lanes_t* inputs, Py_ssize_t in_stride,  # (in_panels, in_stride)
+    const lanes_t* weights,  # (out_panels, n_in)
+    const lanes_t* biases,  # (out_panels,), or NULL for zeros
+    Py_ssize_t n_in, Py_ssize_t out_panels, Py_ssize_t n_rows,
+    activate_t activate,  # or NULL
+    lanes_t* out, Py_ssize_t out_stride,  # (out_panels, out_stride), overwritten
+) noexcept nogil:
+    """out := activate(biases + inputs @ weights)"""
+    cdef Py_ssize_t p = 0, k, i, panels
+    cdef const real_t* start
+    cdef real_t[16] zeros
+    for k in range(LANES):
+        zeros[k] = 0
+    while p < out_panels:
+        panels = min(TILE_PANELS, out_panels - p)
+        k = 0
+        while k < n_in:
+            if k > 0:
+                start = <const real_t*>(out + p * out_stride)
+            else:
+                start = <const real_t*>(biases + p) if biases != NULL else <const real_t*>zeros
+            product_block(
+                <const real_t*>(inputs + k // LANES * in_stride), in_stride * LANES,
+                <const real_t*>(weights + p * n_in + k), n_in * LANES,
+                start, LANES if k > 0 else 0,
+                out_stride * LANES if k > 0 else (LANES if biases != NULL else 0),
+                min(K_BLOCK, n_in - k), n_rows, panels,
+                <real_t*>(out + p * out_stride), out_stride * LANES)
+            k += K_BLOCK
+        if activate != NULL:
+            for i in range(panels):
+                activate(out + (p + i) * out_stride, n_rows)
+        p += panels
+
+
+cdef inline void dense_deltas_below(
+    const lanes_t* deltas, Py_ssize_t stride,  # (out_panels, stride)
+    const lanes_t* weights,  # (out_panels, n_in)
+    Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t n_rows,
+    derivative_t derivative,  # or NULL
+    const lanes_t* activations, Py_ssize_t act_stride,  # (in_panels, act_stride)
+    lanes_t* scratch,  # (TILE_PANELS * K_BLOCK,)
+    lanes_t* out, Py_ssize_t out_stride,  # (in_panels, out_stride), overwritten from first_panel to last_panel
+) noexcept nogil:
+    """out := (deltas @ weights.T) * derivative(activations)"""
+    cdef Py_ssize_t p, k, i, panels, depth
+    cdef real_t[16] zeros
+    for k in range(LANES):
+        zeros[k] = 0
+    p = first_panel
+    while p < last_panel:
+        panels = min(TILE_PANELS, last_panel - p)
+        k = 0
+        while k < n_out:
+            depth = min(K_BLOCK, n_out - k)
+            for i in range(panels):
+                pack_transposed(
+                    <const real_t*>(weights + k // LANES * n_in + (p + i) * LANES), n_in * LANES,
+                    min(LANES, n_in - (p + i) * LANES), depth, <real_t*>(scratch + i * K_BLOCK))
+            product_block(
+                <const real_t*>(deltas + k // LANES * stride), stride * LANES,
+                <const real_t*>scratch, K_BLOCK * LANES,
+                <const real_t*>zeros if k == 0 else <const real_t*>(out + p * out_stride),
+                0 if k == 0 else LANES, 0 if k == 0 else out_stride * LANES,
+                depth, n_rows, panels,
+                <real_t*>(out + p * out_stride), out_stride * LANES)
+            k += K_BLOCK
+        if derivative != NULL:
+            for i in range(panels):
+                derivative(activations + (p + i) * act_stride, n_rows, out + (p + i) * out_stride)
+        p += panels
+
+
+cdef inline void pack_transposed(
+    const real_t* source, Py_ssize_t source_stride,  # (ceil(depth / LANES), source_stride / LANES, LANES)
+    Py_ssize_t columns, Py_ssize_t depth,
+    real_t* out,  # (depth, LANES), overwritten, zero from `columns` on
+) noexcept nogil:
+    """out[k, column] := source[k // LANES, column, k % LANES]"""
+    cdef Py_ssize_t lane, column
+    while depth > 0:
+        for lane in range(min(LANES, depth)):
+            for column in range(columns):
+                out[lane * LANES + column] = source[column * LANES + lane]
+            for column in range(columns, LANES):
+                out[lane * LANES + column] = 0
+        out += LANES * LANES
+        source += source_stride
+        depth -= LANES
+
+
+cdef inline void gradient_panels(
+    const real_t* a, const real_t* d, Py_ssize_t d_stride,
+    Py_ssize_t n_rows, Py_ssize_t features, Py_ssize_t panels,
+    const Step* step, real_t* out, Py_ssize_t out_stride,
+) noexcept nogil:
+    """gradient_tile over the features of one panel; the tile's heights are constants"""
+    cdef Py_ssize_t f = 0
+    cdef Py_ssize_t height = GRADIENT_ROWS * TILE_PANELS // panels
+    while features - f >= height:
+        gradient_tile(a + f, d, d_stride, n_rows, height, panels, step, out + f * LANES, out_stride)
+        f += height
+    if height > 8 and features - f >= 8:
+        gradient_tile(a + f, d, d_stride, n_rows, 8, panels, step, out + f * LANES, out_stride)
+        f += 8
+    if height > 4 and features - f >= 4:
+        gradient_tile(a + f, d, d_stride, n_rows, 4, panels, step, out + f * LANES, out_stride)
+        f += 4
+    if height > 2 and features - f >= 2:
+        gradient_tile(a + f, d, d_stride, n_rows, 2, panels, step, out + f * LANES, out_stride)
+        f += 2
+    if features - f >= 1:
+        gradient_tile(a + f, d, d_stride, n_rows, 1, panels, step, out + f * LANES, out_stride)
+
+
+cdef inline void dense_gradients(
+    const lanes_t* activations, Py_ssize_t act_stride,  # (in_panels, act_stride)
+    const lanes_t* deltas, Py_ssize_t stride,  # (out_panels, stride)
+    Py_ssize_t n_in, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t out_panels, Py_ssize_t n_rows,
+    const Step* step,  # NULL: out is overwritten by the gradients; else it is updated by them
+    lanes_t* out,  # (out_panels, n_in), the rows of input panels first_panel to last_panel
+) noexcept nogil:
+    """out := activations.T @ deltas, or one step of gradient descent on out"""
+    cdef Py_ssize_t q, p, features
+    for q in range(first_panel, last_panel):
+        features = min(LANES, n_in - q * LANES)
+        p = 0
+        while out_panels - p >= TILE_PANELS:
+            gradient_panels(
+                <const real_t*>(activations + q * act_stride), <const real_t*>(deltas + p * stride),
+                stride * LANES, n_rows, features, TILE_PANELS, step,
+                <real_t*>(out + p * n_in + q * LANES), n_in * LANES)
+            p += TILE_PANELS
+        while p < out_panels:
+            gradient_panels(
+                <const real_t*>(activations + q * act_stride), <const real_t*>(deltas + p * stride),
+                stride * LANES, n_rows, features, 1, step,
+                <real_t*>(out + p * n_in + q * LANES), n_in * LANES)
+            p += 1
+
+
+cdef inline void dense_bias_gradients(
+    const lanes_t* deltas, Py_ssize_t stride,  # (out_panels, stride)
+    Py_ssize_t out_panels, Py_ssize_t n_rows,
+    const Step* step,  # as in dense_gradients; its alpha does not apply to biases
+    lanes_t* out,  # (out_panels,)
+) noexcept nogil:
+    """out := deltas.sum(axis=0), or one step of gradient descent on out"""
+    cdef Py_ssize_t p, r, v
+    cdef vec total
+    cdef const real_t* d
+    cdef real_t* target
+    for p in range(out_panels):
+        for v in range(VECTORS):
+            d = <const real_t*>(deltas + p * stride) + v * (LANES // VECTORS)
+            target = <real_t*>(out + p) + v * (LANES // VECTORS)
+            total = vload(d)
+            for r in range(1, n_rows):
+                total = total + vload(d + r * LANES)
+            if step != NULL:
+                total = vfma(vset(<real_t>-step.learning_rate), total * vset(<real_t>step.scale), vload(target))
+            vstore(target, total)
+
+
+cdef inline void few_forward(
+    const lanes_t* inputs, Py_ssize_t in_stride,  # (in_panels, in_stride)
+    const lanes_t* weights,  # (in_panels, n_out): the transposed layout, zero beyond n_in
+    const lanes_t* biases,  # (1,)
+    Py_ssize_t in_panels, Py_ssize_t n_out, Py_ssize_t n_rows,
+    lanes_t* out,  # (n_rows,), overwritten, zero from n_out on
+) noexcept nogil:
+    """out := biases + inputs @ weights for few outputs: a row of virtual lanes each, then their fixed tree"""
+    cdef Py_ssize_t r = 0, o
+    for r in range(n_rows):
+        for o in range(LANES):
+            (<real_t*>(out + r))[o] = 0
+    r = 0
+    while n_rows - r >= 4:
+        for o in range(n_out):
+            few_rows(<const real_t*>(inputs + r), in_stride * LANES, <const real_t*>(weights + o), n_out * LANES,
+                     (<const real_t*>biases)[o], in_panels, 4, <real_t*>(out + r) + o)
+        r += 4
+    while n_rows > r:
+        for o in range(n_out):
+            few_rows(<const real_t*>(inputs + r), in_stride * LANES, <const real_t*>(weights + o), n_out * LANES,
+                     (<const real_t*>biases)[o], in_panels, 1, <real_t*>(out + r) + o)
+        r += 1
+
+
+cdef inline void few_rows(
+    const real_t* a, Py_ssize_t a_stride,
+    const real_t* w, Py_ssize_t w_stride,
+    real_t bias, Py_ssize_t in_panels, Py_ssize_t rows,
+    real_t* out,  # one number in each of `rows` rows
+) noexcept nogil:
+    """out[r] := bias + dot(a[r], w), `rows` chains at once"""
+    cdef vec[64] sums
+    cdef vec factor
+    cdef Py_ssize_t _q, r, v
+    for r in range(rows * VECTORS):
+        sums[r] = vset(0)
+    for _q in range(in_panels):
+        for v in range(VECTORS):
+            factor = vload(w + v * (LANES // VECTORS))
+            for r in range(rows):
+                sums[r * VECTORS + v] = vfma(
+                    vload(a + r * LANES + v * (LANES // VECTORS)), factor, sums[r * VECTORS + v])
+        a += a_stride
+        w += w_stride
+    for r in range(rows):
+        out[r * LANES] = vfold(sums + r * VECTORS) + bias

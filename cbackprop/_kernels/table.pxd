@@ -1,0 +1,108 @@
+"""The contract between the kernels and all that is above them: one table of functions, filled by each variant.
+
+Pointers to lanes_t are panels, but where a comment says numbers: those are plain arrays in the variant's precision.
+The formulas stand where the functions are: products.pxd, passes.pxd, losses.pxd, updates.pxd, rows.pxd.
+"""
+
+from cbackprop._typedefs cimport lanes_t
+
+cdef enum Activation:
+    IDENTITY
+    SIGMOID
+    TANH
+    RELU
+    SOFTSIGN
+    EXP
+    SOFTMAX
+    N_ACTIVATIONS
+
+cdef enum Loss:
+    SQUARED_ERROR
+    LOG_LOSS
+    BINARY_LOG_LOSS
+    POISSON
+    N_LOSSES
+
+cdef enum Rule:
+    PLAIN_SGD
+    MOMENTUM
+    NESTEROV
+    ADAM
+    N_RULES
+
+cdef struct Step:
+    # One update of the parameters, whose gradient is scale * (gradients + alpha * parameters).
+    double learning_rate
+    double scale  # 1 / the number of rows in the batch, or their sum of weights; 1 for sums
+    double alpha
+    double momentum, beta_1, beta_2, epsilon  # as far as the rule has them
+
+
+ctypedef void (*activate_t)(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
+ctypedef void (*derivative_t)(
+    const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas) noexcept nogil
+
+ctypedef double (*loss_t)(
+    lanes_t* outputs, const lanes_t* targets, const lanes_t* weights,
+    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, lanes_t* deltas) noexcept nogil
+
+ctypedef void (*update_t)(
+    const lanes_t* gradients, Py_ssize_t n_rows, const Step* step,
+    lanes_t* first, lanes_t* second, lanes_t* parameters) noexcept nogil
+
+cdef struct Kernels:
+    Py_ssize_t lanes  # numbers in a row of a panel
+    Py_ssize_t tile_panels  # panels that a product takes at a time
+    Py_ssize_t scratch_rows  # rows of lanes that deltas_below asks for
+
+    # NULL where there is nothing to do (identity) or no pass by panels (softmax)
+    activate_t[7] activate
+    derivative_t[7] derivative
+    loss_t[4] loss
+    update_t[4] update
+
+    void (*softmax)(lanes_t* rows, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows) noexcept nogil
+
+    void (*forward)(
+        const lanes_t* inputs, Py_ssize_t in_stride, const lanes_t* weights, const lanes_t* biases,
+        Py_ssize_t n_in, Py_ssize_t out_panels, Py_ssize_t n_rows, activate_t activate,
+        lanes_t* out, Py_ssize_t out_stride) noexcept nogil
+    void (*deltas_below)(
+        const lanes_t* deltas, Py_ssize_t stride, const lanes_t* weights, Py_ssize_t n_in, Py_ssize_t n_out,
+        Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t n_rows, derivative_t derivative,
+        const lanes_t* activations, Py_ssize_t act_stride, lanes_t* scratch,
+        lanes_t* out, Py_ssize_t out_stride) noexcept nogil
+    void (*gradients)(
+        const lanes_t* activations, Py_ssize_t act_stride, const lanes_t* deltas, Py_ssize_t stride,
+        Py_ssize_t n_in, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t out_panels, Py_ssize_t n_rows,
+        const Step* step, lanes_t* out) noexcept nogil
+    void (*bias_gradients)(
+        const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t out_panels, Py_ssize_t n_rows,
+        const Step* step, lanes_t* out) noexcept nogil
+    void (*few_forward)(
+        const lanes_t* inputs, Py_ssize_t in_stride, const lanes_t* weights, const lanes_t* biases,
+        Py_ssize_t in_panels, Py_ssize_t n_out, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
+
+    bint (*gather)(
+        const lanes_t* source, Py_ssize_t n_columns, const Py_ssize_t* order, Py_ssize_t n_rows,
+        lanes_t* out, Py_ssize_t stride) noexcept nogil
+    bint (*gather_numbers)(
+        const lanes_t* source, const Py_ssize_t* order, Py_ssize_t n_rows, lanes_t* out, double* total) noexcept nogil
+    void (*gather_classes)(
+        const Py_ssize_t* classes, const Py_ssize_t* order, Py_ssize_t n_rows, Py_ssize_t n_panels,
+        lanes_t* out, Py_ssize_t stride) noexcept nogil
+    void (*scatter)(
+        const lanes_t* source, Py_ssize_t stride, Py_ssize_t n_columns, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
+    void (*pack_few)(
+        const lanes_t* weights, Py_ssize_t n_in, Py_ssize_t n_out, lanes_t* out) noexcept nogil
+    void (*unpack_few)(
+        const lanes_t* source, Py_ssize_t n_in, Py_ssize_t n_out, lanes_t* weights) noexcept nogil
+    void (*clear_lanes)(lanes_t* rows, Py_ssize_t n_rows, Py_ssize_t n_valid) noexcept nogil
+
+    void (*add_rows)(const lanes_t* rows, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
+    double (*sum_of_squares)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
+    bint (*all_finite)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
+
+    activate_t log  # beside the activations' passes, for tests
+    activate_t log1p
+    double (*fma_peak)(Py_ssize_t n_rounds) noexcept nogil

@@ -1,0 +1,69 @@
+"""The kernels for one instruction set and one precision.
+
+setup.py copies this file once for each variant and compiles each copy with the flags of its instruction set.
+"""
+
+from cpython.pycapsule cimport PyCapsule_New
+
+from cbackprop._kernels cimport losses, passes, products, rows, updates
+from cbackprop._kernels.elementary cimport log1p_unit_, log_
+from cbackprop._kernels.simd cimport (
+    LANES, TILE_PANELS, VECTOR_LANES, VECTORS, real_t, vload, vstore,
+)
+from cbackprop._kernels.table cimport Kernels, activate_t, derivative_t
+from cbackprop._typedefs cimport lanes_t
+
+
+cdef void log_rows(lanes_t* numbers, Py_ssize_t n_rows) noexcept nogil:
+    """numbers := log(numbers)"""
+    cdef real_t* x = <real_t*>numbers
+    cdef Py_ssize_t i
+    for i in range(n_rows * VECTORS):
+        vstore(x + i * VECTOR_LANES, log_(vload(x + i * VECTOR_LANES)))
+
+
+cdef void log1p_rows(lanes_t* numbers, Py_ssize_t n_rows) noexcept nogil:
+    """numbers := log(1 + numbers), for numbers in 0 ... 1"""
+    cdef real_t* x = <real_t*>numbers
+    cdef Py_ssize_t i
+    for i in range(n_rows * VECTORS):
+        vstore(x + i * VECTOR_LANES, log1p_unit_(vload(x + i * VECTOR_LANES)))
+
+
+cdef Kernels kernels
+
+kernels.lanes = LANES
+kernels.tile_panels = TILE_PANELS
+kernels.scratch_rows = TILE_PANELS * products.K_BLOCK
+
+kernels.activate = [
+    <activate_t>NULL, passes.sigmoid_forward, passes.tanh_forward, passes.relu_forward,
+    passes.softsign_forward, passes.exp_forward, <activate_t>NULL,
+]
+kernels.derivative = [
+    <derivative_t>NULL, passes.sigmoid_backward, passes.tanh_backward, passes.relu_backward,
+    passes.softsign_backward, passes.exp_backward, <derivative_t>NULL,
+]
+kernels.loss = [losses.squared_error, losses.log_loss, losses.binary_log_loss, losses.poisson]
+kernels.update = [updates.sgd, updates.momentum, updates.nesterov, updates.adam]
+kernels.softmax = passes.softmax_forward
+kernels.forward = products.dense_forward
+kernels.deltas_below = products.dense_deltas_below
+kernels.gradients = products.dense_gradients
+kernels.bias_gradients = products.dense_bias_gradients
+kernels.few_forward = products.few_forward
+kernels.gather = rows.gather
+kernels.gather_numbers = rows.gather_numbers
+kernels.gather_classes = rows.gather_classes
+kernels.scatter = rows.scatter
+kernels.pack_few = rows.pack_few
+kernels.unpack_few = rows.unpack_few
+kernels.clear_lanes = rows.clear_lanes
+kernels.add_rows = updates.add_rows
+kernels.sum_of_squares = updates.sum_of_squares
+kernels.all_finite = updates.all_finite
+kernels.log = log_rows
+kernels.log1p = log1p_rows
+kernels.fma_peak = rows.fma_peak
+
+table = PyCapsule_New(&kernels, "cbackprop._kernels", NULL)

@@ -1,0 +1,73 @@
+"""The forward pass and the delta recursion over the layers of a network, on panels."""
+
+cimport cython
+
+from cbackprop._kernels.table cimport Kernels, Loss, Step
+from cbackprop._memory cimport Block
+from cbackprop._typedefs cimport lanes_t
+from cbackprop._watch cimport Watch
+from cbackprop.dense cimport Layer
+
+cdef enum:
+    # Rows that go through the network together. A sum over more rows is folded from sums over blocks of these.
+    BLOCK_ROWS = 256
+
+cdef struct Rows:
+    # Data points, in numbers of the network's precision, row-major.
+    const lanes_t* X  # (?, n_features)
+    const lanes_t* y  # (?, n_outputs), or NULL
+    const Py_ssize_t* classes  # (?,), in place of y
+    const lanes_t* sample_weight  # (?,), or NULL
+
+cdef enum Fault:
+    # What can be wrong with data is seen while they are gathered.
+    NO_FAULT
+    BAD_X
+    BAD_Y
+    BAD_SAMPLE_WEIGHT
+
+
+@cython.final
+cdef class Plan:
+    """What is to be computed: layers, loss, kernels. No memory of its own but the list of layers."""
+
+    cdef const Kernels* kernels
+    cdef Layer* layers
+    cdef Py_ssize_t n_layers
+    cdef Loss loss
+    cdef Py_ssize_t parameter_rows  # of the private parameters
+    cdef Py_ssize_t itemsize
+
+    cdef void pack(self, const char* public, lanes_t* parameters) noexcept nogil
+    cdef void unpack(self, const lanes_t* parameters, char* public) noexcept nogil
+
+
+@cython.final
+cdef class Workspace:
+    """What one thread needs for one block of rows. Taken once a call, lent to every step."""
+
+    cdef Plan plan
+    cdef Block _block
+    cdef Py_ssize_t stride  # rows of a panel
+    cdef lanes_t** activations  # (n_layers + 1,), X's panels first
+    cdef lanes_t** deltas  # (n_layers,)
+    cdef lanes_t* input_deltas
+    cdef lanes_t* targets
+    cdef lanes_t* sample_weight
+    cdef lanes_t* scratch
+    cdef lanes_t** sums  # gradients of blocks of rows, one for each level of the tree
+    cdef Watch watch
+    cdef Fault fault
+
+    cdef bint forward(
+        self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
+        bint activate_outputs) noexcept nogil
+    cdef bint gather_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
+    cdef double output_deltas(
+        self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows, double* weight) noexcept nogil
+    cdef bint backward(
+        self, const lanes_t* parameters, Py_ssize_t n_rows, const Step* step, lanes_t* out) noexcept nogil
+    cdef bint sum_gradients(
+        self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
+        double* loss, double* weight) noexcept nogil
+    cdef Rows rows_from(self, const Rows* data, Py_ssize_t first) noexcept nogil

@@ -1,0 +1,364 @@
+"""The forward pass and the delta recursion over the layers of a network.
+
+    preactivations   = activations[k] @ weights[k] + biases[k]
+    activations[k+1] = f_k(preactivations)
+    deltas[last]     = dC/d preactivations
+    deltas[k-1]      = (deltas[k] @ weights[k].T) * f'_{k-1}
+    weight_grads[k]  = activations[k].T @ deltas[k]
+    bias_grads[k]    = deltas[k].sum(axis=0)
+
+`Plan` and `Workspace` do so on panels, for `Network`; `forward`, `deltas` and `gradients` do so layer by layer on
+plain arrays, with the same kernels, for those who build something of their own from the parts.
+"""
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+
+from cbackprop cimport activations as activations_
+from cbackprop cimport losses as losses_
+from cbackprop._kernels.dispatch cimport kernels_for
+from cbackprop._kernels.table cimport IDENTITY, SQUARED_ERROR, Kernels, Step, derivative_t
+from cbackprop._memory cimport Block
+from cbackprop._typedefs cimport lanes_t
+from cbackprop._watch cimport interrupted
+
+from cbackprop.dense cimport (
+    Layer, deltas_below_panels, describe, forward_panels, gradient_panels, pack_layer, unpack_layer,
+)
+
+import numpy as np
+
+from cbackprop import activations as _activations
+from cbackprop import dense as _dense
+
+
+cdef enum:
+    # Numbers that are gathered between two looks at the clock.
+    GATHER_AT_ONCE = 1 << 22
+
+
+cdef class Plan:
+    def __cinit__(self, layer_sizes, activation, loss, dtype):
+        """`activation`: a canonical name for each layer but the inputs."""
+        cdef Py_ssize_t k, row = 0, number = 0
+        self.kernels = kernels_for(dtype)
+        self.itemsize = dtype.itemsize
+        self.n_layers = len(layer_sizes) - 1
+        self.loss = losses_.code_of(loss)
+        self.layers = <Layer*>PyMem_Calloc(self.n_layers, sizeof(Layer))
+        if self.layers == NULL:
+            raise MemoryError(f"no memory for {self.n_layers} layers")
+        for k in range(self.n_layers):
+            row = describe(&self.layers[k], self.kernels, layer_sizes[k], layer_sizes[k + 1],
+                           activations_.code_of(activation[k]), row, number)
+            number += (self.layers[k].n_in + 1) * self.layers[k].n_out
+        self.parameter_rows = row
+
+    def __dealloc__(self):
+        PyMem_Free(self.layers)
+
+    cdef void pack(self, const char* public, lanes_t* parameters) noexcept nogil:
+        """parameters := the public ones, in panels"""
+        cdef Py_ssize_t k
+        for k in range(self.n_layers):
+            pack_layer(self.kernels, &self.layers[k], public, self.itemsize, parameters)
+
+    cdef void unpack(self, const lanes_t* parameters, char* public) noexcept nogil:
+        """public := parameters, row-major"""
+        cdef Py_ssize_t k
+        for k in range(self.n_layers):
+            unpack_layer(self.kernels, &self.layers[k], parameters, self.itemsize, public)
+
+
+cdef class Workspace:
+    def __cinit__(self, Plan plan, Py_ssize_t n_rows, *, Py_ssize_t n_sums=0, bint keep_deltas=False,
+                  bint input_deltas=False):
+        """Memory for blocks of up to min(n_rows, BLOCK_ROWS) rows.
+
+        n_sums: gradients to be held at a time; 0 where only the forward pass is wanted.
+        keep_deltas: the deltas of every layer stay, not only of two layers in turn.
+        """
+        cdef Py_ssize_t k, widest = 0, n_layers = plan.n_layers, total
+        cdef Py_ssize_t outputs = plan.layers[n_layers - 1].out_panels
+        self.plan = plan
+        # odd, so that no two panels of a row lie a power of two apart
+        self.stride = min(n_rows, <Py_ssize_t>BLOCK_ROWS) | 1
+        self.activations = <lanes_t**>PyMem_Calloc(n_layers + 1, sizeof(lanes_t*))
+        self.deltas = <lanes_t**>PyMem_Calloc(n_layers, sizeof(lanes_t*))
+        self.sums = <lanes_t**>PyMem_Calloc(n_sums + 1, sizeof(lanes_t*))
+        if self.activations == NULL or self.deltas == NULL or self.sums == NULL:
+            raise MemoryError(f"no memory for {n_layers} layers")
+        for k in range(n_layers):
+            widest = max(widest, plan.layers[k].out_panels)
+        cdef Py_ssize_t panels = plan.layers[0].in_panels + 2 * outputs
+        for k in range(n_layers):
+            panels += plan.layers[k].out_panels * (2 if keep_deltas else 1)
+        if not keep_deltas:
+            panels += 2 * widest
+        if input_deltas:
+            panels += plan.layers[0].in_panels
+        total = panels * self.stride + self.stride + plan.kernels.scratch_rows + n_sums * plan.parameter_rows
+        self._block = Block(total)
+
+        cdef lanes_t* rows = self._block.rows
+        self.activations[0] = rows
+        rows += plan.layers[0].in_panels * self.stride
+        for k in range(n_layers):
+            self.activations[k + 1] = rows
+            rows += plan.layers[k].out_panels * self.stride
+        for k in range(n_layers):
+            self.deltas[k] = rows + (0 if keep_deltas else k % 2 * widest * self.stride)
+            if keep_deltas:
+                rows += plan.layers[k].out_panels * self.stride
+        if not keep_deltas:
+            rows += 2 * widest * self.stride
+        self.targets = rows
+        rows += outputs * self.stride
+        self.sample_weight = rows
+        rows += self.stride
+        self.scratch = rows
+        rows += plan.kernels.scratch_rows
+        for k in range(n_sums):
+            self.sums[k] = rows
+            rows += plan.parameter_rows
+        self.input_deltas = rows if input_deltas else NULL
+
+    def __dealloc__(self):
+        PyMem_Free(self.activations)
+        PyMem_Free(self.deltas)
+        PyMem_Free(self.sums)
+
+    cdef Rows rows_from(self, const Rows* data, Py_ssize_t first) noexcept nogil:
+        """The data from row `first` on."""
+        cdef Rows rest
+        cdef Py_ssize_t itemsize = self.plan.itemsize
+        cdef Py_ssize_t n_outputs = self.plan.layers[self.plan.n_layers - 1].n_out
+        rest.X = <const lanes_t*>(<const char*>data.X + first * self.plan.layers[0].n_in * itemsize)
+        rest.y = NULL
+        rest.classes = NULL
+        rest.sample_weight = NULL
+        if data.y != NULL:
+            rest.y = <const lanes_t*>(<const char*>data.y + first * n_outputs * itemsize)
+        if data.classes != NULL:
+            rest.classes = data.classes + first
+        if data.sample_weight != NULL:
+            rest.sample_weight = <const lanes_t*>(<const char*>data.sample_weight + first * itemsize)
+        return rest
+
+    cdef bint forward(
+        self, const lanes_t* parameters, const Rows* data,
+        const Py_ssize_t* order,  # (n_rows,): which rows of the data; NULL for the first n_rows
+        Py_ssize_t n_rows,  # up to BLOCK_ROWS
+        bint activate_outputs,  # false: the last preactivations stay, for the loss
+    ) noexcept nogil:
+        """activations[k + 1] := f_k(activations[k] @ weights[k] + biases[k]); returns whether to stop"""
+        cdef const Kernels* kernels = self.plan.kernels
+        cdef Py_ssize_t k, last = self.plan.n_layers - 1
+        cdef const Layer* layers = self.plan.layers
+        if self.gather_inputs(data, order, n_rows):
+            return True
+        for k in range(last + 1):
+            if forward_panels(kernels, &layers[k], parameters, self.activations[k], self.stride, n_rows,
+                              k < last or activate_outputs, self.activations[k + 1], &self.watch):
+                return True
+        return False
+
+    cdef bint gather_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil:
+        """activations[0] := rows of X; returns whether to stop"""
+        cdef Py_ssize_t n_in = self.plan.layers[0].n_in, at_once = max(1, GATHER_AT_ONCE // n_in)
+        cdef Py_ssize_t first = 0, rows
+        cdef Rows part
+        while first < n_rows:
+            rows = min(at_once, n_rows - first)
+            part = self.rows_from(data, 0 if order != NULL else first)
+            if not self.plan.kernels.gather(
+                    part.X, n_in, order + first if order != NULL else NULL, rows,
+                    self.activations[0] + first, self.stride):
+                self.fault = BAD_X
+                return True
+            if interrupted(&self.watch, 4 * rows * n_in):
+                return True
+            first += rows
+        return False
+
+    cdef double output_deltas(
+        self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
+        double* weight,  # the sum of the rows' weights
+    ) noexcept nogil:
+        """deltas[last] := dC/d preactivations, after `forward`; returns the sum of the rows' losses"""
+        cdef const Kernels* kernels = self.plan.kernels
+        cdef Py_ssize_t p, last = self.plan.n_layers - 1
+        cdef const Layer* layer = &self.plan.layers[last]
+        cdef lanes_t* outputs = self.activations[last + 1]
+        cdef lanes_t* deltas = self.deltas[last]
+        cdef derivative_t derivative = kernels.derivative[<int>layer.activation]
+        cdef double loss
+        weight[0] = n_rows
+        if data.sample_weight != NULL:
+            if not kernels.gather_numbers(data.sample_weight, order, n_rows, self.sample_weight, weight):
+                self.fault = BAD_SAMPLE_WEIGHT
+        if data.classes != NULL:
+            kernels.gather_classes(data.classes, order, n_rows, layer.out_panels, self.targets, self.stride)
+        elif not kernels.gather(data.y, layer.n_out, order, n_rows, self.targets, self.stride):
+            self.fault = BAD_Y
+        loss = kernels.loss[<int>self.plan.loss](
+            outputs, self.targets, self.sample_weight if data.sample_weight != NULL else NULL,
+            self.stride, layer.n_out, n_rows, deltas)
+        if self.plan.loss == SQUARED_ERROR and derivative != NULL:
+            for p in range(layer.out_panels):
+                derivative(outputs + p * self.stride, n_rows, deltas + p * self.stride)
+        return loss
+
+    cdef bint backward(
+        self, const lanes_t* parameters, Py_ssize_t n_rows,
+        const Step* step,  # NULL: out becomes the gradients; else out, the parameters themselves, takes a step
+        lanes_t* out,
+    ) noexcept nogil:
+        """deltas[k - 1] := (deltas[k] @ weights[k].T) * f'; gradients of every layer; returns whether to stop"""
+        cdef const Kernels* kernels = self.plan.kernels
+        cdef const Layer* layers = self.plan.layers
+        cdef Py_ssize_t k
+        cdef bint stop
+        for k in range(self.plan.n_layers - 1, -1, -1):
+            # before the step changes this layer's weights
+            if k > 0:
+                stop = deltas_below_panels(
+                    kernels, &layers[k], parameters, self.deltas[k], self.stride, n_rows,
+                    layers[k - 1].activation, self.activations[k], self.scratch, self.deltas[k - 1], &self.watch)
+            else:
+                stop = self.input_deltas != NULL and deltas_below_panels(
+                    kernels, &layers[k], parameters, self.deltas[k], self.stride, n_rows,
+                    IDENTITY, NULL, self.scratch, self.input_deltas, &self.watch)
+            if stop:
+                return True
+            if out != NULL and gradient_panels(
+                    kernels, &layers[k], self.activations[k], self.deltas[k], self.stride, n_rows,
+                    step, out, &self.watch):
+                return True
+        return False
+
+    cdef bint sum_gradients(
+        self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
+        double* loss, double* weight,  # sums over the rows
+    ) noexcept nogil:
+        """sums[0] := gradients summed over any number of rows; returns whether to stop
+
+        Blocks of BLOCK_ROWS rows are the leaves of a binary tree that depends on n_rows only: sums[i] waits until
+        its neighbour is as large as itself.
+        """
+        cdef Py_ssize_t first, rows, level, height = 0, n_blocks = 0
+        cdef Rows block
+        cdef double block_weight
+        loss[0] = 0
+        weight[0] = 0
+        first = 0
+        while first < n_rows:
+            rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
+            block = self.rows_from(data, 0 if order != NULL else first)
+            if self.forward(parameters, &block, order + first if order != NULL else NULL, rows,
+                            self.plan.loss == SQUARED_ERROR):
+                return True
+            loss[0] += self.output_deltas(&block, order + first if order != NULL else NULL, rows, &block_weight)
+            weight[0] += block_weight
+            if self.fault != NO_FAULT or self.backward(parameters, rows, NULL, self.sums[height]):
+                return True
+            height += 1
+            n_blocks += 1
+            level = n_blocks
+            while level % 2 == 0:
+                self.plan.kernels.add_rows(self.sums[height - 1], self.plan.parameter_rows, self.sums[height - 2])
+                height -= 1
+                level //= 2
+            first += BLOCK_ROWS
+        while height > 1:
+            self.plan.kernels.add_rows(self.sums[height - 1], self.plan.parameter_rows, self.sums[height - 2])
+            height -= 1
+        return False
+
+
+def forward(X, weights, biases, activation):
+    """The activations of every layer.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        C-contiguous, float32 or float64, as all arrays here.
+    weights, biases : sequences of arrays of shapes (n_in, n_out) and (n_out,)
+    activation : sequence of str
+        One name a layer, that of the outputs last.
+
+    Returns
+    -------
+    list of arrays of shape (n_samples, n_out)
+        X itself first, the outputs last.
+    """
+    if not len(weights) == len(biases) == len(activation):
+        raise ValueError(
+            f"weights, biases and activation must have one length, got {len(weights)}, {len(biases)} and "
+            f"{len(activation)}")
+    below, found = X, [X]
+    for layer_weights, layer_biases, name in zip(weights, biases, activation):
+        name = _activations.canonical(name, _activations.OUTPUT, "activation")
+        out = np.empty((X.shape[0], layer_weights.shape[1]), X.dtype)
+        _dense.forward(below, layer_weights, layer_biases, out)
+        if name != "identity":
+            getattr(_activations, name)(out, out)
+        found.append(out)
+        below = out
+    return found
+
+
+def deltas(output_deltas, weights, activations, activation):
+    """The delta recursion: dC/d preactivations of every layer from those of the outputs.
+
+    Parameters
+    ----------
+    output_deltas : array of shape (n_samples, n_outputs)
+        ``outputs - y`` for squared error with identity, log loss with softmax or sigmoid, poisson with exp.
+    weights : sequence of arrays of shape (n_in, n_out)
+    activations : sequence of arrays
+        As `forward` returns them.
+    activation : sequence of str
+        One name a hidden layer.
+
+    Returns
+    -------
+    list of arrays of shape (n_samples, n_out)
+        ``output_deltas`` itself last.
+    """
+    if not len(weights) == len(activations) - 1 == len(activation) + 1:
+        raise ValueError(
+            "weights, activations and activation must be of n layers, n + 1 and n - 1, got "
+            f"{len(weights)}, {len(activations)} and {len(activation)}")
+    above, found = output_deltas, [output_deltas]
+    for k in range(len(activation), 0, -1):
+        layer_weights, activations_below, name = weights[k], activations[k], activation[k - 1]
+        name = _activations.canonical(name, _activations.HIDDEN, "activation")
+        out = np.empty_like(activations_below)
+        _dense.deltas_below(above, layer_weights, out)
+        if name != "identity":
+            getattr(_activations, f"{name}_backward")(activations_below, out)
+        found.insert(0, out)
+        above = out
+    return found
+
+
+def gradients(activations, deltas):
+    """The gradients of every layer's weights and biases, summed over the data points.
+
+    Parameters
+    ----------
+    activations, deltas : sequences of arrays
+        As `forward` and `deltas` return them.
+
+    Returns
+    -------
+    weight_grads, bias_grads : lists of arrays of shapes (n_in, n_out) and (n_out,)
+    """
+    if len(activations) != len(deltas) + 1:
+        raise ValueError(
+            f"activations must be one more than deltas, got {len(activations)} and {len(deltas)}")
+    weight_grads = [np.empty((a.shape[1], d.shape[1]), d.dtype) for a, d in zip(activations, deltas)]
+    bias_grads = [np.empty(d.shape[1], d.dtype) for d in deltas]
+    for arrays in zip(activations, deltas, weight_grads, bias_grads):
+        _dense.gradients(*arrays)
+    return weight_grads, bias_grads

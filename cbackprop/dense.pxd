@@ -1,0 +1,42 @@
+"""One dense layer on panels, as the engine calls it."""
+
+from cbackprop._kernels.table cimport Activation, Kernels, Step
+from cbackprop._typedefs cimport lanes_t
+from cbackprop._watch cimport Watch
+
+cdef struct Layer:
+    Py_ssize_t n_in, n_out
+    Py_ssize_t in_panels, out_panels
+    bint few  # one to three outputs and more inputs: weights lie transposed, as panels of the inputs
+    Activation activation
+    Py_ssize_t biases, weights  # where they begin in the private parameters, in rows of lanes
+    Py_ssize_t bias_rows, weight_rows
+    Py_ssize_t public_weights, public_biases  # where they begin in `Network.parameters`, in numbers
+
+cdef Py_ssize_t describe(
+    Layer* layer, const Kernels* kernels, Py_ssize_t n_in, Py_ssize_t n_out, Activation activation,
+    Py_ssize_t first_row, Py_ssize_t first_number) noexcept nogil
+
+cdef void pack_layer(
+    const Kernels* kernels, const Layer* layer, const char* source, Py_ssize_t itemsize, lanes_t* parameters
+) noexcept nogil
+
+cdef void unpack_layer(
+    const Kernels* kernels, const Layer* layer, const lanes_t* parameters, Py_ssize_t itemsize, char* out
+) noexcept nogil
+
+cdef bint forward_panels(
+    const Kernels* kernels, const Layer* layer, const lanes_t* parameters,
+    const lanes_t* inputs, Py_ssize_t stride, Py_ssize_t n_rows, bint activate,
+    lanes_t* out, Watch* watch) noexcept nogil
+
+cdef bint deltas_below_panels(
+    const Kernels* kernels, const Layer* layer, const lanes_t* parameters,
+    const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t n_rows,
+    Activation activation_below, const lanes_t* activations_below, lanes_t* scratch,
+    lanes_t* out, Watch* watch) noexcept nogil
+
+cdef bint gradient_panels(
+    const Kernels* kernels, const Layer* layer,
+    const lanes_t* activations, const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t n_rows,
+    const Step* step, lanes_t* out, Watch* watch) noexcept nogil

@@ -1,0 +1,3 @@
+from cbackprop._kernels.table cimport Loss
+
+cdef Loss code_of(name) except *

@@ -1,0 +1,706 @@
+"""`Network`, the engine's face: layer sizes, one flat block of parameters, and what can be computed from them.
+
+Every argument is checked here, then the GIL is dropped.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.math cimport NAN
+
+from cbackprop._guard cimport (
+    cbackprop_read, enter_reader, enter_writer, leave_reader, leave_writer,
+)
+from cbackprop._kernels.table cimport SQUARED_ERROR
+from cbackprop._memory cimport Block, Pointer
+from cbackprop._typedefs cimport lanes_t
+from cbackprop.backprop cimport (
+    BAD_SAMPLE_WEIGHT, BAD_X, BAD_Y, BLOCK_ROWS, Plan, Rows, Workspace,
+)
+from cbackprop.optimizers cimport Optimizer, pack_state
+from cbackprop.training cimport (
+    ALL_EPOCHS, BAD_DATA, INTERRUPTED, NON_FINITE, Ending, Training, bitgen_t,
+)
+
+import math
+from contextlib import nullcontext
+
+import numpy as np
+
+from cbackprop import _checks as checks
+from cbackprop.activations import HIDDEN, OUTPUT, canonical
+from cbackprop.losses import check_pair
+
+cdef enum:
+    # Epochs in one call without the GIL, at most: their losses wait in memory.
+    EPOCHS_AT_ONCE = 65536
+
+
+cdef bint poll_signals(void* context) noexcept with gil:
+    """Runs Python's signal handlers; an exception of theirs is kept in the context, and stops the computation"""
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<_Pass>context).error = error
+        return True
+    return False
+
+
+cdef class _Pass:
+    """One call on its way through the engine: workspace, packed parameters, pointers into the caller's arrays."""
+
+    cdef Workspace workspace
+    cdef Block parameters
+    cdef Rows data
+    cdef list arrays  # what the pointers point into, by the names of the arguments
+    cdef object error
+
+    def __cinit__(
+        self, Network network, Py_ssize_t n_rows, X, targets=None, classes=None, sample_weight=None, **kwargs
+    ):
+        self.workspace = Workspace(network._plan, n_rows, **kwargs)
+        self.workspace.watch.poll = poll_signals
+        self.workspace.watch.context = <void*>self
+        self.arrays = [Pointer(network._parameters)]
+        self.data.X = self._pointer(X)
+        self.data.y = self._pointer(targets)
+        self.data.classes = <const Py_ssize_t*>self._pointer(classes)
+        self.data.sample_weight = self._pointer(sample_weight)
+        self.parameters = Block(network._plan.parameter_rows)
+        network._plan.pack((<Pointer>self.arrays[0]).at, self.parameters.rows)
+
+    cdef lanes_t* _pointer(self, array):
+        if array is None:
+            return NULL
+        self.arrays.append(Pointer(array))
+        return <lanes_t*>(<Pointer>self.arrays[-1]).at
+
+    cdef check(self, X, targets, sample_weight):
+        """Raises what stopped the computation, if anything did."""
+        if self.error is not None:
+            raise self.error
+        if self.workspace.fault == BAD_X:
+            raise checks.not_finite("X", X)
+        if self.workspace.fault == BAD_Y:
+            raise checks.not_finite("y", targets)
+        if self.workspace.fault == BAD_SAMPLE_WEIGHT:
+            raise checks.not_finite("sample_weight", sample_weight)
+
+
+class TrainingState:
+    """What a callback is told after each epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        1 after the first epoch of the call.
+    loss : float
+        Of this epoch.
+    network : Network
+        Its parameters are those of this epoch; they must not be changed.
+    """
+
+    __slots__ = ("epoch", "loss", "network")
+
+    def __init__(self, epoch, loss, network):
+        self.epoch = epoch
+        self.loss = loss
+        self.network = network
+
+    def __repr__(self):
+        return f"TrainingState(epoch={self.epoch}, loss={self.loss})"
+
+
+cdef class Network:
+    """A fully connected feed-forward network (multi-layer perceptron).
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+        ``(n_features, *hidden_layer_sizes, n_outputs)``, two numbers at least; without a hidden layer the network is
+        a linear or logistic model.
+    activation : str or sequence of str, default "sigmoid"
+        Of the hidden layers, one name or one a layer: identity, sigmoid (or logistic), tanh, relu, softsign.
+    output_activation : str, default "identity"
+        One of these, or exp or softmax.
+    loss : str, default "squared_error"
+        squared_error goes with any output activation but softmax, log_loss with softmax, binary_log_loss with
+        sigmoid, poisson with exp.
+    dtype : "float64" (default) or "float32"
+        The precision of the parameters and of everything computed.
+    random_state : int, numpy.random.RandomState or None
+        Draws the initial weights and biases: uniform in +-sqrt(f / (n_in + n_out)), f = 2 where the activation is
+        sigmoid, else 6 (Glorot & Bengio 2010, as scikit-learn draws them and from the same stream). The first hidden
+        layer's activation decides, without hidden layers that of the outputs.
+
+    Attributes
+    ----------
+    layer_sizes, activation : tuple
+    output_activation, loss : str
+    dtype : numpy.dtype
+    n_parameters : int
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a bad argument; the message names it.
+    MemoryError
+        If the parameters do not fit in memory.
+
+    Notes
+    -----
+    Any number of threads may compute with a network at once. While one trains it, another that touches it gets a
+    RuntimeError.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cbackprop import SGD, Network
+    >>> X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    >>> network = Network((2, 4, 1), random_state=0)
+    >>> losses = network.train(X, y, optimizer=SGD(0.5, momentum=0.9), n_epochs=2000)
+    >>> network.predict(X).round(2).ravel() + 0.0
+    array([0., 1., 1., 0.])
+    """
+
+    cdef readonly tuple layer_sizes
+    cdef readonly tuple activation
+    cdef readonly str output_activation
+    cdef readonly str loss
+    cdef readonly object dtype
+    cdef object _parameters
+    cdef list _weights, _biases
+    cdef Plan _plan
+    cdef long _word  # the guard's
+    cdef unsigned long _trainer  # the thread that trains
+    cdef object __weakref__
+
+    def __init__(self, layer_sizes, activation="sigmoid", output_activation="identity", loss="squared_error",
+                 dtype="float64", random_state=None):
+        self._build(layer_sizes, activation, output_activation, loss, dtype)
+        random_state = checks.as_random_state(random_state)
+        decisive = self.activation[0] if self.activation else self.output_activation
+        for weights, biases in zip(self._weights, self._biases):
+            bound = np.sqrt((2 if decisive == "sigmoid" else 6) / sum(weights.shape))
+            weights[...] = random_state.uniform(-bound, bound, weights.shape)
+            biases[...] = random_state.uniform(-bound, bound, biases.shape)
+
+    def _build(self, layer_sizes, activation, output_activation, loss, dtype):
+        """Everything but the values of the parameters."""
+        if self._plan is not None:
+            raise RuntimeError("a Network is built once")
+        self.layer_sizes = checks.as_layer_sizes(layer_sizes)
+        n_hidden = len(self.layer_sizes) - 2
+        names = [activation] * n_hidden if isinstance(activation, str) else activation
+        if not isinstance(names, (list, tuple)):
+            raise TypeError(f"activation must be a name or a sequence of names, got {activation!r}")
+        if len(names) != n_hidden:
+            raise ValueError(f"activation must have one name for each of {n_hidden} hidden layers, got {activation!r}")
+        # without hidden layers a single name is of no use, but must be one
+        for name in [activation] if isinstance(activation, str) else names:
+            canonical(name, HIDDEN, "activation")
+        self.activation = tuple(canonical(name, HIDDEN, "activation") for name in names)
+        self.output_activation = canonical(output_activation, OUTPUT, "output_activation")
+        check_pair(loss, self.output_activation)
+        self.loss = loss
+        self.dtype = checks.as_dtype(dtype)
+        self._parameters = np.empty(checks.n_parameters(self.layer_sizes, self.dtype), self.dtype)
+        self._plan = Plan(self.layer_sizes, (*self.activation, self.output_activation), self.loss, self.dtype)
+        self._weights, self._biases = [], []
+        start = 0
+        for n_in, n_out in zip(self.layer_sizes[:-1], self.layer_sizes[1:]):
+            self._weights.append(self._parameters[start:start + n_in * n_out].reshape(n_in, n_out))
+            start += n_in * n_out
+            self._biases.append(self._parameters[start:start + n_out])
+            start += n_out
+
+    # ---- the parameters ----
+
+    @property
+    def n_parameters(self):
+        return self._parameters.size
+
+    @property
+    def parameters(self):
+        """Every weight and bias, of shape (n_parameters,): each layer's weights, row by row, then its biases.
+
+        The array is the network's own memory. Assigning copies values into it.
+        """
+        self._not_in_training()
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, values):
+        values = checks.as_array("parameters", values, self.dtype)
+        if values.shape != self._parameters.shape:
+            raise ValueError(f"parameters must have shape {self._parameters.shape}, got {values.shape}")
+        if not np.isfinite(values).all():
+            raise checks.not_finite("parameters", values)
+        self._enter_writer()
+        try:
+            self._parameters[...] = values
+        finally:
+            leave_writer(&self._word)
+
+    @property
+    def weights(self):
+        """A list of writable views of `parameters`, of shapes (n_in, n_out)."""
+        self._not_in_training()
+        return list(self._weights)
+
+    @property
+    def biases(self):
+        """A list of writable views of `parameters`, of shapes (n_out,)."""
+        self._not_in_training()
+        return list(self._biases)
+
+    # ---- who may come in ----
+
+    cdef bint _is_mine(self) noexcept:
+        """Whether this thread trains the network, and this is a callback."""
+        return cbackprop_read(&self._word) < 0 and self._trainer == <unsigned long>PyThread_get_thread_ident()
+
+    def _not_in_training(self):
+        if cbackprop_read(&self._word) < 0 and not self._is_mine():
+            raise RuntimeError("the network is being trained or changed by another thread")
+
+    cdef bint _enter_reader(self) except -1:
+        """Whether there is a reader to leave: not in a callback, where the trainer itself reads."""
+        if self._is_mine():
+            return False
+        if not enter_reader(&self._word):
+            raise RuntimeError("the network is being trained or changed by another thread")
+        return True
+
+    cdef int _enter_writer(self) except -1:
+        if not enter_writer(&self._word):
+            raise RuntimeError(
+                "the network cannot be changed by a callback of its own training" if self._is_mine()
+                else "the network is being trained, changed or read by another thread")
+        self._trainer = <unsigned long>PyThread_get_thread_ident()
+        return 0
+
+    # ---- computing ----
+
+    def predict(self, X, out=None):
+        """The outputs.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        out : array of shape (n_samples, n_outputs), optional
+            C-contiguous, in the network's dtype; overwritten and returned.
+
+        Returns
+        -------
+        array of shape (n_samples, n_outputs)
+        """
+        X = checks.as_matrix("X", X, self.dtype, self.layer_sizes[0], "features")
+        given = out
+        out = checks.as_out(out, X, self.layer_sizes[-1])
+        if given is not None and np.may_share_memory(X, out):
+            X = X.copy()
+        self._layer_by_layer(X, [out], len(self.layer_sizes) - 1)
+        return out
+
+    def activations(self, X):
+        """The activations of every layer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        list of arrays of shape (n_samples, n_out)
+            X first (a copy), the outputs last.
+        """
+        X = checks.as_matrix("X", X, self.dtype, self.layer_sizes[0], "features")
+        outs = [np.empty((X.shape[0], size), self.dtype) for size in self.layer_sizes]
+        self._layer_by_layer(X, outs, 0)
+        return outs
+
+    cdef _layer_by_layer(self, X, list outs, Py_ssize_t first_layer):
+        """outs[k] := activations of layer first_layer + k"""
+        cdef bint leave = self._enter_reader()
+        cdef _Pass pass_
+        cdef Workspace workspace
+        cdef Rows block
+        cdef Py_ssize_t k, first, rows, n_rows = X.shape[0], size
+        cdef char* target
+        try:
+            pass_ = _Pass(self, n_rows, X)
+            workspace = pass_.workspace
+            pointers = [Pointer(out, True) for out in outs]
+            first = 0
+            while first < n_rows:
+                rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
+                with nogil:
+                    block = workspace.rows_from(&pass_.data, first)
+                    workspace.forward(pass_.parameters.rows, &block, NULL, rows, True)
+                pass_.check(X, None, None)
+                for k in range(len(pointers)):
+                    size = self.layer_sizes[first_layer + k]
+                    target = (<Pointer>pointers[k]).at + first * size * self._plan.itemsize
+                    with nogil:
+                        self._plan.kernels.scatter(
+                            workspace.activations[first_layer + k], workspace.stride, size, rows, <lanes_t*>target)
+                first += BLOCK_ROWS
+        finally:
+            if leave:
+                leave_reader(&self._word)
+
+    def loss_value(self, X, y, sample_weight=None, reduction="mean"):
+        """The loss.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples, n_outputs), or (n_samples,) for one output
+            For log_loss the rows are probabilities, or y is a vector of class numbers.
+        sample_weight : array-like of shape (n_samples,), optional
+        reduction : "mean" or "sum"
+            The sum over the data points, or divided by their number (or by the sum of their weights).
+
+        Returns
+        -------
+        float
+        """
+        return self._gradients(X, y, sample_weight, reduction, False)[0]
+
+    def loss_and_gradient(self, X, y, sample_weight=None, reduction="mean"):
+        """The loss and its gradient.
+
+        Parameters
+        ----------
+        X, y, sample_weight, reduction
+            As in `loss_value`.
+
+        Returns
+        -------
+        loss : float
+        gradient : array of shape (n_parameters,)
+            dC/d parameters, in the order of `parameters`.
+        """
+        return self._gradients(X, y, sample_weight, reduction, True)
+
+    cdef tuple _gradients(self, X, y, sample_weight, reduction, bint with_gradient):
+        X, targets, classes, sample_weight = self._checked(X, y, sample_weight)
+        cdef bint mean = as_reduction(reduction)
+        cdef Py_ssize_t first, rows, n_rows = X.shape[0]
+        cdef double loss = 0, weight = 0, block_loss, block_weight
+        cdef Rows block
+        cdef bint leave = self._enter_reader()
+        cdef _Pass pass_
+        cdef Workspace workspace
+        cdef Pointer pointer
+        gradient = np.empty_like(self._parameters) if with_gradient else None
+        try:
+            pass_ = _Pass(self, n_rows, X, targets, classes, sample_weight,
+                          n_sums=n_sums(n_rows) if with_gradient else 0)
+            workspace = pass_.workspace
+            if with_gradient:
+                pointer = Pointer(gradient, True)
+                with nogil:
+                    workspace.sum_gradients(pass_.parameters.rows, &pass_.data, NULL, n_rows, &loss, &weight)
+                    self._plan.unpack(workspace.sums[0], pointer.at)
+            else:
+                first = 0
+                while first < n_rows:
+                    rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
+                    with nogil:
+                        block = workspace.rows_from(&pass_.data, first)
+                        if not workspace.forward(
+                                pass_.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
+                            block_loss = workspace.output_deltas(&block, NULL, rows, &block_weight)
+                            loss += block_loss
+                            weight += block_weight
+                    pass_.check(X, targets, sample_weight)
+                    first += BLOCK_ROWS
+            pass_.check(X, targets, sample_weight)
+        finally:
+            if leave:
+                leave_reader(&self._word)
+        if mean:
+            loss /= weight
+            if with_gradient:
+                gradient /= self.dtype.type(weight)
+        return loss, gradient
+
+    def deltas(self, X, y):
+        """The deltas, dC/d preactivations, of every layer but the inputs, for each data point by itself.
+
+        Parameters
+        ----------
+        X, y
+            As in `loss_value`.
+
+        Returns
+        -------
+        list of arrays of shape (n_samples, n_out)
+        """
+        outs = [np.empty((0, size), self.dtype) for size in self.layer_sizes[1:]]
+        return self._deltas(X, y, outs, False)
+
+    def input_gradient(self, X, y):
+        """dC/dX, for each data point by itself.
+
+        Parameters
+        ----------
+        X, y
+            As in `loss_value`.
+
+        Returns
+        -------
+        array of shape (n_samples, n_features)
+        """
+        return self._deltas(X, y, [np.empty((0, self.layer_sizes[0]), self.dtype)], True)[0]
+
+    cdef list _deltas(self, X, y, list outs, bint of_inputs):
+        X, targets, classes, _ = self._checked(X, y, None)
+        cdef Py_ssize_t k, first, rows, n_rows = X.shape[0], size
+        cdef double weight
+        cdef bint leave = self._enter_reader()
+        cdef _Pass pass_
+        cdef Workspace workspace
+        cdef Rows block
+        cdef char* target
+        cdef lanes_t* source
+        outs = [np.empty((n_rows, out.shape[1]), self.dtype) for out in outs]
+        try:
+            pass_ = _Pass(self, n_rows, X, targets, classes, keep_deltas=True, input_deltas=of_inputs)
+            workspace = pass_.workspace
+            pointers = [Pointer(out, True) for out in outs]
+            first = 0
+            while first < n_rows:
+                rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
+                with nogil:
+                    block = workspace.rows_from(&pass_.data, first)
+                    if not workspace.forward(
+                            pass_.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
+                        workspace.output_deltas(&block, NULL, rows, &weight)
+                        workspace.backward(pass_.parameters.rows, rows, NULL, NULL)
+                pass_.check(X, targets, None)
+                for k in range(len(pointers)):
+                    size = outs[k].shape[1]
+                    source = workspace.input_deltas if of_inputs else workspace.deltas[k]
+                    target = (<Pointer>pointers[k]).at + first * size * self._plan.itemsize
+                    with nogil:
+                        self._plan.kernels.scatter(source, workspace.stride, size, rows, <lanes_t*>target)
+                first += BLOCK_ROWS
+        finally:
+            if leave:
+                leave_reader(&self._word)
+        return outs
+
+    def _checked(self, X, y, sample_weight):
+        """(X, targets, classes, sample_weight) as the engine takes them."""
+        X = checks.as_matrix("X", X, self.dtype, self.layer_sizes[0], "features")
+        targets, classes = checks.as_targets(y, self.dtype, X.shape[0], self.layer_sizes[-1], self.loss)
+        return X, targets, classes, checks.as_weights(sample_weight, self.dtype, X.shape[0])
+
+    # ---- training ----
+
+    def train(self, X, y, *, optimizer, batch_size=None, n_epochs=1, shuffle=True, random_state=None,
+              sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None):
+        """Trains by mini-batches.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `loss_value`. Contiguous arrays in the network's dtype are not copied.
+        optimizer : SGD or Adam
+            Its state lives in it: two calls with one optimizer (and one RandomState) equal one call.
+        batch_size : int or None
+            Rows in a batch; None, or more than there are, for the whole set. The last batch may be smaller.
+        n_epochs : int, default 1
+        shuffle : bool, default True
+            Whether each epoch takes the rows in a fresh order.
+        random_state : int, numpy.random.RandomState or None
+            Draws the orders, as ``RandomState.permutation`` does.
+        reduction : "mean" or "sum"
+            Of the gradients in a batch: divided by its number of rows (or by the sum of their weights), or the
+            textbook's sum.
+        alpha : float >= 0, default 0
+            The strength of the L2 term: a batch's loss gets alpha / 2 * (the sum of the squared weights), under "mean"
+            divided as the rest is (scikit-learn's definition). Biases are left out.
+        tol : float >= 0 or None
+            Training stops when the loss has failed to fall by more than tol in more than n_iter_no_change epochs in a
+            row. None: it goes on.
+        n_iter_no_change : int or inf, default 10
+        callback : callable, optional
+            ``callback(state)`` after each epoch, with ``state.epoch``, ``.loss`` and ``.network``; a true result ends
+            training. An exception in it ends training and is passed on.
+
+        Returns
+        -------
+        array of shape (n_epochs_done,), float64
+            The loss of every epoch. Each batch's is taken before its update, with the L2 term; under "mean" an epoch's
+            is their average by numbers of rows, under "sum" their sum.
+
+        Raises
+        ------
+        ValueError
+            If a loss or a parameter is not finite any more, with the number of the epoch.
+
+        Notes
+        -----
+        After an error, Ctrl-C (seen within 100 ms) or a loss that is not finite, the network and the optimizer are as
+        the last finished epoch left them.
+        """
+        return train_with_order(
+            self, X, y, optimizer=optimizer, batch_size=batch_size, n_epochs=n_epochs, shuffle=shuffle,
+            random_state=random_state, sample_weight=sample_weight, reduction=reduction, alpha=alpha, tol=tol,
+            n_iter_no_change=n_iter_no_change, callback=callback)
+
+    # ---- the object itself ----
+
+    def __repr__(self):
+        return (
+            f"Network({self.layer_sizes}, activation={self.activation}, "
+            f"output_activation={self.output_activation!r}, loss={self.loss!r}, dtype='{self.dtype}')")
+
+    def __eq__(self, other):
+        if not isinstance(other, Network):
+            return NotImplemented
+        return self.__reduce__()[1][:-1] == other.__reduce__()[1][:-1] and np.array_equal(
+            self.parameters, other.parameters)
+
+    __hash__ = None
+
+    def __reduce__(self):
+        cdef bint leave = self._enter_reader()
+        try:
+            values = self._parameters.copy()
+        finally:
+            if leave:
+                leave_reader(&self._word)
+        return _restore, (
+            self.layer_sizes, self.activation, self.output_activation, self.loss, self.dtype.name, values)
+
+
+def _restore(layer_sizes, activation, output_activation, loss, dtype, parameters):
+    """A network out of its pickle."""
+    cdef Network network = Network.__new__(Network)
+    network._build(layer_sizes, activation, output_activation, loss, dtype)
+    network.parameters = parameters
+    return network
+
+
+cdef bint as_reduction(reduction) except -1:
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction is {reduction!r}; known are mean, sum")
+    return reduction == "mean"
+
+
+cdef Py_ssize_t n_sums(Py_ssize_t n_rows) except -1:
+    """How many gradients the tree over blocks of rows holds at a time."""
+    return (-(-n_rows // BLOCK_ROWS)).bit_length()
+
+
+def train_with_order(
+    Network network, X, y, *, optimizer, batch_size=None, n_epochs=1, order=None, shuffle=True, random_state=None,
+    sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None, loss_scale=1.0,
+):
+    """`Network.train`, with what the estimators need beyond it.
+
+    Parameters
+    ----------
+    order : array of shape (n_samples,), intp, optional
+        The rows' order, changed in place: each epoch shuffles what the last one left, as scikit-learn does.
+    loss_scale : float
+        Multiplies the data's part of the losses that are reported and that the stopping rule sees.
+    """
+    X, targets, classes, sample_weight = network._checked(X, y, sample_weight)
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an SGD or Adam object, got {optimizer!r}")
+    cdef Training training = Training()
+    training.plan = network._plan
+    training.n_samples = X.shape[0]
+    training.batch_size = min(
+        training.n_samples, checks.as_count("batch_size", training.n_samples if batch_size is None else batch_size))
+    cdef Py_ssize_t remaining = checks.as_count("n_epochs", n_epochs)
+    training.mean = as_reduction(reduction)
+    training.update.step.alpha = checks.as_number("alpha", alpha)
+    training.tol = NAN if tol is None else checks.as_number("tol", tol)
+    training.n_iter_no_change = (
+        math.inf if n_iter_no_change == math.inf else checks.as_count("n_iter_no_change", n_iter_no_change))
+    training.best_loss = math.inf
+    training.loss_scale = loss_scale
+    if not isinstance(shuffle, (bool, np.bool_)):
+        raise TypeError(f"shuffle must be a bool, got {shuffle!r}")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be callable, got {callback!r}")
+    random_state = checks.as_random_state(random_state)
+
+    cdef Optimizer its_optimizer = optimizer
+    network._enter_writer()
+    try:
+        if not enter_writer(&its_optimizer._word):
+            raise RuntimeError("the optimizer is training another network in another thread")
+        try:
+            return _train(
+                network, training, its_optimizer, X, targets, classes, sample_weight, order,
+                random_state if shuffle else None, remaining, callback)
+        finally:
+            leave_writer(&its_optimizer._word)
+    finally:
+        leave_writer(&network._word)
+
+
+cdef _train(
+    Network network, Training training, Optimizer optimizer, X, targets, classes, sample_weight, order,
+    random_state, Py_ssize_t remaining, callback,
+):
+    cdef Plan plan = network._plan
+    cdef list _states = optimizer._begin(plan, network._parameters, &training.update)
+    cdef bint fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS
+    cdef _Pass pass_ = _Pass(
+        network, training.batch_size, X, targets, classes, sample_weight,
+        n_sums=0 if fused else n_sums(training.batch_size))
+    cdef Block private = Block(plan.parameter_rows * training.update.n_states)
+    cdef Pointer parameters = Pointer(network._parameters, True), order_pointer
+    cdef Py_ssize_t k, n_done, at_once = 1 if callback is not None else EPOCHS_AT_ONCE
+    cdef double[::1] losses
+    cdef Ending ending = ALL_EPOCHS
+    training.workspace = pass_.workspace
+    training.data = pass_.data
+    training.parameters = pass_.parameters.rows
+    training.public_parameters = parameters.at
+    for k in range(training.update.n_states):
+        training.update.state[k] = private.rows + k * plan.parameter_rows
+    pack_state(&training.update, plan)
+
+    training.keep_order = order is not None
+    lock = nullcontext()
+    if random_state is not None:
+        training.bitgen = <bitgen_t*>PyCapsule_GetPointer(random_state._bit_generator.capsule, "BitGenerator")
+        lock = random_state._bit_generator.lock
+        if order is None:
+            order = np.arange(training.n_samples, dtype=np.intp)
+    if order is not None:
+        order_pointer = Pointer(order, True)
+        training.order = <Py_ssize_t*>order_pointer.at
+
+    curve = []
+    finished = 0
+    while remaining > 0 and ending == ALL_EPOCHS:
+        block = np.empty(min(remaining, at_once))
+        losses = block
+        # not held while a callback runs: it may draw from the same stream
+        with lock:
+            with nogil:
+                ending = training.run(losses.shape[0], &losses[0], &n_done)
+        optimizer.n_steps = training.update.public_steps
+        curve.append(block[:n_done])
+        finished += n_done
+        remaining -= n_done
+        if ending == INTERRUPTED or ending == BAD_DATA:
+            pass_.check(X, targets, sample_weight)
+        if ending == NON_FINITE:
+            raise ValueError(
+                f"training diverged in epoch {finished + 1}: its loss or parameters are not finite. The learning rate "
+                "may be too large, or the data may need scaling. The network is as the epoch before left it.")
+        if callback is not None and callback(TrainingState(finished, float(block[-1]), network)):
+            break
+    return np.concatenate(curve)

@@ -1,0 +1,58 @@
+"""Epochs and mini-batches: shuffle, gather, forward, backward, update; when to stop."""
+
+cimport cython
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from cbackprop._typedefs cimport lanes_t
+from cbackprop.backprop cimport Plan, Rows, Workspace
+from cbackprop.optimizers cimport Update
+
+cdef extern from *:
+    """
+    /* NumPy's stable interface to its bit generators (numpy/random/bitgen.h). */
+    typedef struct {
+        void *state;
+        uint64_t (*next_uint64)(void *state);
+        uint32_t (*next_uint32)(void *state);
+        double (*next_double)(void *state);
+        uint64_t (*next_raw)(void *state);
+    } cbackprop_bitgen;
+    """
+    ctypedef struct bitgen_t "cbackprop_bitgen":
+        void* state
+        uint64_t (*next_uint64)(void* state) noexcept nogil
+        uint32_t (*next_uint32)(void* state) noexcept nogil
+
+cdef enum Ending:
+    # Why `Training.run` came back.
+    ALL_EPOCHS
+    CONVERGED
+    INTERRUPTED
+    NON_FINITE
+    BAD_DATA  # see Workspace.fault
+
+
+@cython.final
+cdef class Training:
+    cdef Plan plan
+    cdef Workspace workspace
+    cdef Rows data
+    cdef Update update
+    cdef lanes_t* parameters  # private, in panels
+    cdef char* public_parameters  # of the last finished epoch
+    cdef Py_ssize_t n_samples, batch_size
+    cdef Py_ssize_t* order  # (n_samples,), or NULL: as they lie
+    cdef bint keep_order  # each epoch shuffles what the last one left, as scikit-learn does
+    cdef bitgen_t* bitgen  # NULL: no shuffling
+    cdef bint mean  # else sums over the batch
+    cdef double loss_scale  # of the data's part of the reported loss
+    cdef double tol  # NaN: never stop early
+    cdef double n_iter_no_change, best_loss
+    cdef Py_ssize_t n_bad_epochs
+
+    cdef Ending run(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil
+    cdef double epoch(self) noexcept nogil
+    cdef double step(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
+    cdef bint shuffle(self) noexcept nogil
+    cdef double penalty(self) noexcept nogil

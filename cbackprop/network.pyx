@@ -698,6 +698,10 @@ cdef _train(
         if ending == INTERRUPTED or ending == BAD_DATA:
             pass_.check(X, targets, sample_weight)
         if ending == NON_FINITE:
+            # the kernel for the smallest networks does not look at the data
+            for name, array in (("X", X), ("y", targets)):
+                if array is not None and not np.isfinite(array).all():
+                    raise checks.not_finite(name, array)
             raise ValueError(
                 f"training diverged in epoch {finished + 1}: its loss or parameters are not finite. The learning rate "
                 "may be too large, or the data may need scaling. The network is as the epoch before left it.")

@@ -50,9 +50,12 @@ cdef class Training:
     cdef double tol  # NaN: never stop early
     cdef double n_iter_no_change, best_loss
     cdef Py_ssize_t n_bad_epochs
+    cdef bint online  # row by row in the kernel for the smallest networks
 
     cdef Ending run(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil
     cdef double epoch(self) noexcept nogil
+    cdef bint is_online(self) noexcept nogil
+    cdef double online_epoch(self) noexcept nogil
     cdef double step(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef bint shuffle(self) noexcept nogil
     cdef double penalty(self) noexcept nogil

@@ -6,10 +6,16 @@
 from libc.math cimport isfinite
 from libc.stdint cimport UINT32_MAX, uint64_t
 
-from cbackprop._kernels.table cimport PLAIN_SGD, SQUARED_ERROR
+from cbackprop._kernels.table cimport IDENTITY, PLAIN_SGD, SQUARED_ERROR, Online
 from cbackprop._watch cimport interrupted
 from cbackprop.backprop cimport BLOCK_ROWS, NO_FAULT, Rows
+from cbackprop.dense cimport Layer
 from cbackprop.optimizers cimport apply, keep_state, next_step
+
+
+cdef enum:
+    # Numbers of X in one call of the kernel for the smallest networks, between two looks at the clock.
+    ONLINE_AT_ONCE = 1 << 15
 
 
 cdef uint64_t random_below(bitgen_t* bitgen, uint64_t largest) noexcept nogil:
@@ -37,6 +43,7 @@ cdef class Training:
         """Up to n_epochs epochs; losses[:n_done] are those finished, and the public parameters are of the last"""
         cdef double loss
         n_done[0] = 0
+        self.online = self.is_online()
         while n_done[0] < n_epochs:
             loss = self.epoch()
             if self.workspace.fault != NO_FAULT:
@@ -66,6 +73,8 @@ cdef class Training:
         cdef Rows batch = self.data
         if self.shuffle():
             return 0
+        if self.online:
+            return self.online_epoch()
         first = 0
         while first < self.n_samples:
             rows = min(self.batch_size, self.n_samples - first)
@@ -76,6 +85,43 @@ cdef class Training:
                 return loss
             total += loss * rows if self.mean else loss
             first += self.batch_size
+        return total / self.n_samples if self.mean else total
+
+    cdef bint is_online(self) noexcept nogil:
+        """Whether the kernel for the smallest networks does what the general loop would"""
+        cdef const Layer* layers = self.plan.layers
+        return (
+            self.batch_size == 1 and self.plan.n_layers == 2 and layers[0].out_panels <= 2
+            and layers[1].n_out == 1 and layers[1].few and layers[1].activation == IDENTITY
+            and self.plan.loss == SQUARED_ERROR and self.data.sample_weight == NULL
+            and self.update.rule == PLAIN_SGD and self.update.step.alpha == 0)
+
+    cdef double online_epoch(self) noexcept nogil:
+        """`epoch` by the kernel for the smallest networks"""
+        cdef const Layer* layers = self.plan.layers
+        cdef Online job
+        cdef Rows rest
+        cdef Py_ssize_t first = 0
+        cdef double total = 0
+        job.activation = layers[0].activation
+        job.n_in = layers[0].n_in
+        job.n_hidden = layers[0].n_out
+        job.learning_rate = self.update.learning_rate
+        job.weights = self.parameters + layers[0].weights
+        job.biases = self.parameters + layers[0].biases
+        job.out_weights = self.parameters + layers[1].weights
+        job.out_bias = self.parameters + layers[1].biases
+        while first < self.n_samples:
+            job.n_rows = min(max(1, ONLINE_AT_ONCE // job.n_in), self.n_samples - first)
+            rest = self.workspace.rows_from(&self.data, first if self.order == NULL else 0)
+            job.X, job.y = rest.X, rest.y
+            job.order = self.order + first if self.order != NULL else NULL
+            total += self.plan.kernels.online(&job)
+            if interrupted(&self.workspace.watch, job.n_rows * (job.n_in + 8) * 32):
+                return 0
+            first += job.n_rows
+        self.update.n_steps += self.n_samples
+        total *= self.loss_scale
         return total / self.n_samples if self.mean else total
 
     cdef double step(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil:

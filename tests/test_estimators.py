@@ -170,6 +170,11 @@ def test_stops_and_warns_as_scikit_learn(task, tol, max_iter, n_iter_no_change):
     assert messages[0] == messages[1]
 
 
+def test_automatic_batches_equal_scikit_learns():
+    X = np.random.default_rng(3).normal(size=(450, 3))
+    assert_same_fit(*fit_both(make_model("regression", max_iter=5), X, X[:, 0] ** 2), X, 1e-8)
+
+
 def test_the_stopping_rules_cases_are_all_met():
     """tol=1e9 lets n_iter_no_change + 2 epochs pass, and stopping at max_iter is no failure."""
     X, y, _ = make_data("binary")
@@ -225,11 +230,18 @@ def test_scores_equal_scikit_learns():
             assert model.score(X, y, sample_weight) == pytest.approx(
                 twin.score(X, y, sample_weight), rel=1e-8
             )
+
+
+def test_scores_of_constant_targets_and_of_one_sample():
     constant = np.ones(N_SAMPLES)
-    model, twin = fit_both(make_model("regression", max_iter=3), X, constant)
-    assert model.score(X, constant) == twin.score(X, constant) == 0
+    model, twin = fit_both(make_model("regression", max_iter=3), X_GOOD, constant)
+    assert model.score(X_GOOD, constant) == twin.score(X_GOOD, constant) == 0
+    for estimator in (model, twin):
+        estimator.coefs_[-1][...] = 0
+        estimator.intercepts_[-1][...] = 1
+    assert model.score(X_GOOD, constant) == twin.score(X_GOOD, constant) == 1
     with pytest.warns(UserWarning, match="less than two samples"):
-        assert np.isnan(model.score(X[:1], constant[:1]))
+        assert np.isnan(model.score(X_GOOD[:1], constant[:1]))
 
 
 # Labels and targets

@@ -57,8 +57,8 @@ def to_nearest(x, dtype):
 
 
 def exp_tail(r):
-    """(exp(r) - 1 - r) / r ** 2"""
-    return (mp.expm1(r) - r) / r**2
+    """(exp(r) - 1 - r - r ** 2 / 2) / r ** 3"""
+    return (mp.expm1(r) - r - r**2 / 2) / r**3
 
 
 def log1p_tail(w):
@@ -86,12 +86,12 @@ if __name__ == "__main__":
     # A little wider than |r| <= ln(2) / 2: the nearest integer n is found in rounded arithmetic.
     half_ln2 = mp.log(2) / 2
     report(
-        "exp(r) = 1 + r + r**2 q(r), |r| <= ln(2) / 2, relative to exp(r)",
+        "exp(r) = 1 + r + r**2 / 2 + r**3 q(r), |r| <= ln(2) / 2, relative to exp(r)",
         exp_tail,
-        lambda r: r**2 / mp.exp(r),
+        lambda r: abs(r) ** 3 / mp.exp(r),
         -half_ln2 * mp.mpf("1.0002"),
         half_ln2 * mp.mpf("1.0001"),
-        {np.float32: 4, np.float64: 9},
+        {np.float32: 3, np.float64: 8},
     )
     report(
         "log1p(f) = 2 s + s**3 q(s**2), s = f / (2 + f), |s| <= 0.2, relative to 2 s",

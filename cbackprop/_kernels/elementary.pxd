@@ -26,27 +26,25 @@ cdef inline vec ln2_low(double sign) noexcept nogil:
     return either(sign * 1.4286068203094172e-06, sign * 1.9082149292705877e-10)
 
 
-cdef inline vec exp_tail(vec r, double u) noexcept nogil:
-    """t(r), where exp(u r) = 1 + u (r + r^2 t(r)), for |u r| <= ln(2) / 2"""
-    # u is 1, -1 or -2: the compiler multiplies it into the coefficients, and nothing is rounded by that.
-    cdef double v = u * u
+cdef inline vec exp_tail(vec r, double sign) noexcept nogil:
+    """t(r), where exp(sign r) = 1 + sign (r + r^2 t(r)), for |r| <= ln(2) / 2; sign is 1 or -1"""
     cdef vec t
     if REAL_IS_DOUBLE:
-        t = vset(2.4999690243282496e-08 * v * v * v * v * v)
-        t = vfma(t, r, vset(2.7630179748663786e-07 * u * v * v * v * v))
-        t = vfma(t, r, vset(2.7557587083874495e-06 * v * v * v * v))
-        t = vfma(t, r, vset(2.4801493276454905e-05 * u * v * v * v))
-        t = vfma(t, r, vset(1.9841269506296722e-04 * v * v * v))
-        t = vfma(t, r, vset(1.3888888943474913e-03 * u * v * v))
-        t = vfma(t, r, vset(8.333333333494359e-03 * v * v))
-        t = vfma(t, r, vset(4.1666666666530676e-02 * u * v))
-        t = vfma(t, r, vset(1.6666666666666413e-01 * v))
-        return vfma(t, r, vset(5.000000000000011e-01 * u))
-    t = vset(1.3814428e-03 * u * v * v)
-    t = vfma(t, r, vset(8.368684e-03 * v * v))
-    t = vfma(t, r, vset(4.166839e-02 * u * v))
-    t = vfma(t, r, vset(1.6666521e-01 * v))
-    return vfma(t, r, vset(4.9999994e-01 * u))
+        t = vset(2.497801992023697e-08)
+        t = vfma(t, r, vset(sign * 2.7625126813574957e-07))
+        t = vfma(t, r, vset(2.755764145110913e-06))
+        t = vfma(t, r, vset(sign * 2.4801508821603197e-05))
+        t = vfma(t, r, vset(1.9841269466141227e-04))
+        t = vfma(t, r, vset(sign * 1.388888892669571e-03))
+        t = vfma(t, r, vset(8.333333333499837e-03))
+        t = vfma(t, r, vset(sign * 4.166666666660418e-02))
+        t = vfma(t, r, vset(1.6666666666666433e-01))
+    else:
+        t = vset(sign * 1.386362e-03)
+        t = vfma(t, r, vset(8.36745e-03))
+        t = vfma(t, r, vset(sign * 4.1667238e-02))
+        t = vfma(t, r, vset(1.6666535e-01))
+    return vfma(t, r, vset(sign * 0.5))
 
 
 cdef inline vec exp_(vec x) noexcept nogil:
@@ -77,17 +75,16 @@ cdef inline vec sigmoid_(vec x) noexcept nogil:
 
 cdef inline vec tanh_(vec x) noexcept nogil:
     """tanh(x), within 0.00 ulp; odd to the bit, and NaN for NaN"""
-    # tanh(a) = g / (1 - g), where g = (1 - exp(-2 a)) / 2 and exp(-2 a) = 2^n exp(-2 r) = 2^n (1 - 2 (r + r^2 t)).
-    # Near 0 n is 0 and g = r + r^2 t keeps all its digits; from 20 on the result is 1.
-    cdef vec a = vmin(vset(20), vabs(x))
-    cdef vec shifted = vfma(a, vset(-2 * 1.4426950408889634), vset(POWER_SHIFT))
+    # tanh(y / 2) = (1 - exp(-y)) / (1 + exp(-y)), exp(-y) = 2^n exp(-r) = 2^n (1 - s). The numerator keeps its digits
+    # near 0, where n is 0. The denominator is not 2 - numerator, which would let the same rounding count twice.
+    cdef vec y = vmin(vset(40), vabs(x) + vabs(x))  # from there on the result is 1
+    cdef vec shifted = vfma(y, vset(-1.4426950408889634), vset(POWER_SHIFT))
     cdef vec n = shifted - vset(POWER_SHIFT)
-    # ln(2) in one piece will do: where n is large exp(-2 a) is small
-    cdef vec r = vfma(n, vset(0.34657359027997264), a)
+    # ln(2) in one piece will do: where n is large exp(-y) is small
+    cdef vec r = vfma(n, vset(0.6931471805599453), y)
+    cdef vec s = vfma(r * r, exp_tail(r, -1), r)
     cdef vec power = vpower(shifted)
-    cdef vec g = vfma(power, vset(-0.5), vset(0.5))
-    g = vfma(vfma(r * r, exp_tail(r, -2), r), power, g)
-    return vcopysign(g / (vset(1) - g), x)
+    return vcopysign(vfma(s, power, vset(1) - power) / vfma(-s, power, vset(1) + power), x)
 
 
 cdef inline vec log1p_tail(vec f) noexcept nogil:

@@ -10,112 +10,99 @@ from cbackprop._kernels.simd cimport (
     LANES, VECTOR_LANES, VECTORS, real_t, vabs, vec, vfold, vfold_max, vload, vmax, vselect_less,
     vset, vstore,
 )
+from cbackprop._kernels.table cimport EXP, RELU, SIGMOID, SOFTSIGN, TANH, Activation
 from cbackprop._typedefs cimport lanes_t
 
 
-cdef inline void sigmoid_forward(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil:
-    """rows := 1 / (1 + exp(-rows))"""
+cdef inline vec value(Activation f, vec z) noexcept nogil:
+    """f(z); f is a constant wherever this is called"""
+    if f == SIGMOID:
+        return sigmoid_(z)
+    if f == TANH:
+        return tanh_(z)
+    if f == RELU:
+        return vmax(vset(0), z)
+    if f == SOFTSIGN:
+        return z / (vset(1) + vabs(z))
+    if f == EXP:
+        return exp_(z)
+    return z
+
+
+cdef inline vec times_slope(Activation f, vec a, vec delta) noexcept nogil:
+    """delta * f'(z), where a = f(z)"""
+    if f == SIGMOID:
+        return delta * (a * (vset(1) - a))
+    if f == TANH:
+        # (1 - a) (1 + a) keeps digits that 1 - a * a would lose
+        return delta * ((vset(1) - a) * (vset(1) + a))
+    if f == RELU:
+        return vselect_less(vset(0), a, delta, vset(0))
+    if f == SOFTSIGN:
+        a = vset(1) - vabs(a)
+        return delta * (a * a)
+    if f == EXP:
+        return delta * a
+    return delta
+
+
+cdef inline void forward_rows(Activation f, lanes_t* rows, Py_ssize_t n_rows) noexcept nogil:
+    """rows := f(rows)"""
     cdef real_t* x = <real_t*>rows
     cdef Py_ssize_t i
     for i in range(n_rows * VECTORS):
-        vstore(x + i * VECTOR_LANES, sigmoid_(vload(x + i * VECTOR_LANES)))
+        vstore(x + i * VECTOR_LANES, value(f, vload(x + i * VECTOR_LANES)))
 
 
-cdef inline void sigmoid_backward(
-    const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas
+cdef inline void backward_rows(
+    Activation f, const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas
 ) noexcept nogil:
-    """deltas *= activations * (1 - activations)"""
+    """deltas *= f'(z), where activations = f(z)"""
     cdef const real_t* x = <const real_t*>activations
     cdef real_t* d = <real_t*>deltas
-    cdef vec a
     cdef Py_ssize_t i
     for i in range(n_rows * VECTORS):
-        a = vload(x + i * VECTOR_LANES)
-        vstore(d + i * VECTOR_LANES, vload(d + i * VECTOR_LANES) * (a * (vset(1) - a)))
+        vstore(d + i * VECTOR_LANES, times_slope(f, vload(x + i * VECTOR_LANES), vload(d + i * VECTOR_LANES)))
+
+
+cdef inline void sigmoid_forward(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil:
+    forward_rows(SIGMOID, rows, n_rows)
+
+
+cdef inline void sigmoid_backward(const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas) noexcept nogil:
+    backward_rows(SIGMOID, activations, n_rows, deltas)
 
 
 cdef inline void tanh_forward(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil:
-    """rows := tanh(rows)"""
-    cdef real_t* x = <real_t*>rows
-    cdef Py_ssize_t i
-    for i in range(n_rows * VECTORS):
-        vstore(x + i * VECTOR_LANES, tanh_(vload(x + i * VECTOR_LANES)))
+    forward_rows(TANH, rows, n_rows)
 
 
-cdef inline void tanh_backward(
-    const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas
-) noexcept nogil:
-    """deltas *= 1 - activations ** 2"""
-    cdef const real_t* x = <const real_t*>activations
-    cdef real_t* d = <real_t*>deltas
-    cdef vec a
-    cdef Py_ssize_t i
-    for i in range(n_rows * VECTORS):
-        a = vload(x + i * VECTOR_LANES)
-        # (1 - a) (1 + a) keeps its digits where 1 - a * a would lose them
-        vstore(d + i * VECTOR_LANES, vload(d + i * VECTOR_LANES) * ((vset(1) - a) * (vset(1) + a)))
+cdef inline void tanh_backward(const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas) noexcept nogil:
+    backward_rows(TANH, activations, n_rows, deltas)
 
 
 cdef inline void relu_forward(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil:
-    """rows := max(0, rows)"""
-    cdef real_t* x = <real_t*>rows
-    cdef Py_ssize_t i
-    for i in range(n_rows * VECTORS):
-        vstore(x + i * VECTOR_LANES, vmax(vset(0), vload(x + i * VECTOR_LANES)))
+    forward_rows(RELU, rows, n_rows)
 
 
-cdef inline void relu_backward(
-    const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas
-) noexcept nogil:
-    """deltas *= activations > 0"""
-    cdef const real_t* x = <const real_t*>activations
-    cdef real_t* d = <real_t*>deltas
-    cdef Py_ssize_t i
-    for i in range(n_rows * VECTORS):
-        vstore(d + i * VECTOR_LANES, vselect_less(
-            vset(0), vload(x + i * VECTOR_LANES), vload(d + i * VECTOR_LANES), vset(0)))
+cdef inline void relu_backward(const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas) noexcept nogil:
+    backward_rows(RELU, activations, n_rows, deltas)
 
 
 cdef inline void softsign_forward(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil:
-    """rows := rows / (1 + abs(rows))"""
-    cdef real_t* x = <real_t*>rows
-    cdef vec z
-    cdef Py_ssize_t i
-    for i in range(n_rows * VECTORS):
-        z = vload(x + i * VECTOR_LANES)
-        vstore(x + i * VECTOR_LANES, z / (vset(1) + vabs(z)))
+    forward_rows(SOFTSIGN, rows, n_rows)
 
 
-cdef inline void softsign_backward(
-    const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas
-) noexcept nogil:
-    """deltas *= (1 - abs(activations)) ** 2"""
-    cdef const real_t* x = <const real_t*>activations
-    cdef real_t* d = <real_t*>deltas
-    cdef vec slope
-    cdef Py_ssize_t i
-    for i in range(n_rows * VECTORS):
-        slope = vset(1) - vabs(vload(x + i * VECTOR_LANES))
-        vstore(d + i * VECTOR_LANES, vload(d + i * VECTOR_LANES) * (slope * slope))
+cdef inline void softsign_backward(const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas) noexcept nogil:
+    backward_rows(SOFTSIGN, activations, n_rows, deltas)
 
 
 cdef inline void exp_forward(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil:
-    """rows := exp(rows)"""
-    cdef real_t* x = <real_t*>rows
-    cdef Py_ssize_t i
-    for i in range(n_rows * VECTORS):
-        vstore(x + i * VECTOR_LANES, exp_(vload(x + i * VECTOR_LANES)))
+    forward_rows(EXP, rows, n_rows)
 
 
-cdef inline void exp_backward(
-    const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas
-) noexcept nogil:
-    """deltas *= activations"""
-    cdef const real_t* x = <const real_t*>activations
-    cdef real_t* d = <real_t*>deltas
-    cdef Py_ssize_t i
-    for i in range(n_rows * VECTORS):
-        vstore(d + i * VECTOR_LANES, vload(d + i * VECTOR_LANES) * vload(x + i * VECTOR_LANES))
+cdef inline void exp_backward(const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas) noexcept nogil:
+    backward_rows(EXP, activations, n_rows, deltas)
 
 
 cdef inline void lane_mask(Py_ssize_t n_valid, real_t inside, real_t outside, real_t* mask) noexcept nogil:

@@ -138,6 +138,15 @@ SIMD_INLINE vec vfma(vec a, vec b, vec c) {
 #endif
 }
 
+/* vfma of one number */
+SIMD_INLINE real_t fma_one(real_t a, real_t b, real_t c) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return CBACKPROP_DOUBLE ? (real_t)__builtin_fma(a, b, c) : (real_t)__builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 /* a < b ? a : b, so that a NaN in b stays */
 SIMD_INLINE vec vmin(vec a, vec b) {
 #ifdef MM_

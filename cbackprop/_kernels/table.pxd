@@ -50,6 +50,21 @@ ctypedef void (*update_t)(
     const lanes_t* gradients, Py_ssize_t n_rows, const Step* step,
     lanes_t* first, lanes_t* second, lanes_t* parameters) noexcept nogil
 
+cdef struct Online:
+    # A job for the smallest networks: one hidden layer of up to two panels, one linear output, squared error, plain
+    # gradient descent row by row.
+    Activation activation
+    const lanes_t* X  # (?, n_in) numbers
+    const lanes_t* y  # (?,) numbers
+    const Py_ssize_t* order  # (n_rows,): which rows; NULL for the first n_rows
+    Py_ssize_t n_rows, n_in, n_hidden
+    double learning_rate
+    lanes_t* weights  # (panels, n_in), updated
+    lanes_t* biases  # (panels,), updated
+    lanes_t* out_weights  # (panels,), updated, zero beyond n_hidden
+    lanes_t* out_bias  # (1,), updated
+
+
 cdef struct Kernels:
     Py_ssize_t lanes  # numbers in a row of a panel
     Py_ssize_t tile_panels  # panels that a product takes at a time
@@ -102,6 +117,8 @@ cdef struct Kernels:
     void (*add_rows)(const lanes_t* rows, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
     double (*sum_of_squares)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
     bint (*all_finite)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
+
+    double (*online)(const Online* job) noexcept nogil
 
     activate_t log  # beside the activations' passes, for tests
     activate_t log1p

@@ -5,7 +5,7 @@ setup.py copies this file once for each variant and compiles each copy with the 
 
 from cpython.pycapsule cimport PyCapsule_New
 
-from cbackprop._kernels cimport losses, passes, products, rows, updates
+from cbackprop._kernels cimport losses, online, passes, products, rows, updates
 from cbackprop._kernels.elementary cimport log1p_unit_, log_
 from cbackprop._kernels.simd cimport (
     LANES, TILE_PANELS, VECTOR_LANES, VECTORS, real_t, vload, vstore,
@@ -62,6 +62,7 @@ kernels.clear_lanes = rows.clear_lanes
 kernels.add_rows = updates.add_rows
 kernels.sum_of_squares = updates.sum_of_squares
 kernels.all_finite = updates.all_finite
+kernels.online = online.online
 kernels.log = log_rows
 kernels.log1p = log1p_rows
 kernels.fma_peak = rows.fma_peak

@@ -200,7 +200,7 @@ class _BaseMLP(Estimator):
                 "clipped",
                 stacklevel=4,
             )
-        return min(self.batch_size, n_samples)
+        return self.batch_size  # which the engine clips
 
     def _train(self, network, X, targets, sample_weight, random_state, losses):
         """Run the epochs; the loss of each is appended to `losses` when it is finished."""

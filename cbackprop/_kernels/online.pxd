@@ -1,0 +1,89 @@
+"""Gradient descent row by row in the smallest networks: one hidden layer of one or two panels, one linear output.
+
+The hidden activations, the deltas, the biases and the output's weights stay in registers from row to row. The same
+operations in the same order as the tiles' and passes', so the same bits.
+"""
+
+from cbackprop._kernels.passes cimport lane_mask, times_slope, value
+from cbackprop._kernels.simd cimport (
+    LANES, VECTOR_LANES, VECTORS, fma_one, real_t, vec, vfma, vfold, vload, vset, vstore,
+)
+from cbackprop._kernels.table cimport IDENTITY, RELU, SIGMOID, SOFTSIGN, TANH, Activation, Online
+
+
+cdef inline double online_rows(Activation f, Py_ssize_t panels, const Online* job) noexcept nogil:
+    """One step for each row; returns the sum of the losses before the steps; f and panels are constants"""
+    cdef const real_t* X = <const real_t*>job.X
+    cdef const real_t* y = <const real_t*>job.y
+    cdef real_t* weights = <real_t*>job.weights
+    cdef real_t* biases = <real_t*>job.biases
+    cdef real_t* out_weights = <real_t*>job.out_weights
+    cdef real_t learning_rate = <real_t>job.learning_rate
+    cdef Py_ssize_t n_in = job.n_in
+    cdef vec[32] a, b, d, w, mask  # panels * VECTORS at most
+    cdef vec[16] sums
+    cdef real_t[32] valid
+    cdef vec minus_rate = vset(-learning_rate), factor, gradient
+    cdef real_t error, c = (<real_t*>job.out_bias)[0]
+    cdef double total = 0
+    cdef const real_t* x
+    cdef real_t* target
+    cdef Py_ssize_t r, i, v, row, n_vectors = panels * VECTORS
+    lane_mask(job.n_hidden, 1, 0, valid)
+    lane_mask(job.n_hidden - LANES, 1, 0, valid + LANES)
+    for v in range(n_vectors):
+        b[v] = vload(biases + v * VECTOR_LANES)
+        w[v] = vload(out_weights + v * VECTOR_LANES)
+        mask[v] = vload(valid + v * VECTOR_LANES)
+    for r in range(job.n_rows):
+        row = job.order[r] if job.order != NULL else r
+        x = X + row * n_in
+        for v in range(n_vectors):
+            a[v] = b[v]
+        for i in range(n_in):
+            factor = vset(x[i])
+            for v in range(n_vectors):
+                a[v] = vfma(factor, vload(
+                    weights + (v // VECTORS * n_in + i) * LANES + v % VECTORS * VECTOR_LANES), a[v])
+        for v in range(VECTORS):
+            sums[v] = vset(0)
+        for v in range(n_vectors):
+            a[v] = value(f, a[v])
+            sums[v % VECTORS] = vfma(a[v], w[v], sums[v % VECTORS])
+        error = vfold(sums) + c - y[row]
+        total += <real_t>0.5 * (error * error)
+        c = fma_one(-learning_rate, error, c)
+        factor = vset(error)
+        for v in range(n_vectors):
+            d[v] = times_slope(f, a[v], vfma(factor, w[v], vset(0)))
+            # beyond the last hidden unit the activation is f(0), but the weight must stay zero
+            w[v] = vfma(minus_rate, vfma(factor, a[v] * mask[v], vset(0)), w[v])
+            b[v] = vfma(minus_rate, d[v], b[v])
+        for i in range(n_in):
+            factor = vset(x[i])
+            for v in range(n_vectors):
+                target = weights + (v // VECTORS * n_in + i) * LANES + v % VECTORS * VECTOR_LANES
+                gradient = vfma(factor, d[v], vset(0))
+                vstore(target, vfma(minus_rate, gradient, vload(target)))
+    for v in range(n_vectors):
+        vstore(biases + v * VECTOR_LANES, b[v])
+        vstore(out_weights + v * VECTOR_LANES, w[v])
+    (<real_t*>job.out_bias)[0] = c
+    return total
+
+
+cdef inline double online_panels(Activation f, const Online* job) noexcept nogil:
+    return online_rows(f, 1, job) if job.n_hidden <= LANES else online_rows(f, 2, job)
+
+
+cdef inline double online(const Online* job) noexcept nogil:
+    """online_rows with its constants"""
+    if job.activation == SIGMOID:
+        return online_panels(SIGMOID, job)
+    if job.activation == TANH:
+        return online_panels(TANH, job)
+    if job.activation == RELU:
+        return online_panels(RELU, job)
+    if job.activation == SOFTSIGN:
+        return online_panels(SOFTSIGN, job)
+    return online_panels(IDENTITY, job)

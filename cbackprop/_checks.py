@@ -73,7 +73,8 @@ def _as_classes(array, n_samples, n_outputs):
     if classes is None:
         if not np.isfinite(array).all():
             raise not_finite("y", array)
-        classes = array.astype(np.intp)
+        with np.errstate(invalid="ignore"):
+            classes = array.astype(np.intp)
         if (classes != array).any():
             raise ValueError(
                 f"y must hold class numbers for log_loss, got {array[classes != array][0]}"
@@ -100,6 +101,10 @@ def as_weights(sample_weight, dtype, n_samples):
         raise ValueError(f"sample_weight must not be negative, got {array.min()}")
     if not array.any():
         raise ValueError("sample_weight is zero for every sample")
+    with np.errstate(over="ignore"):
+        total = array.sum(dtype=np.float64)
+    if total == np.inf:
+        raise ValueError("sample_weight is too large: its sum is inf")
     return array
 
 
@@ -135,12 +140,15 @@ def as_layer_sizes(layer_sizes):
 
 def as_dtype(dtype):
     try:
-        dtype = np.dtype(dtype)
-    except TypeError as error:
-        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}") from error
-    if dtype not in (np.dtype("float32"), np.dtype("float64")):
-        raise ValueError(f"dtype must be float32 or float64, got {dtype}")
-    return dtype.newbyteorder("=")
+        # to NumPy None is float64
+        found = None if dtype is None else np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError):
+        found = None
+    if found is None:
+        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
+    if found not in (np.dtype("float32"), np.dtype("float64")):
+        raise ValueError(f"dtype must be float32 or float64, got {found}")
+    return found
 
 
 def n_parameters(sizes, dtype):
@@ -183,9 +191,13 @@ def as_number(name, value):
     """A float >= 0 and finite."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not 0 <= value < np.inf:
-        raise ValueError(f"{name} must be 0 or more, and finite, got {value}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
+    if not 0 <= number < np.inf:
+        raise ValueError(f"{name} must be 0 or more, and finite, got {number}")
+    return number
 
 
 def not_finite(name, array):

@@ -58,6 +58,7 @@ cdef class Workspace:
     cdef lanes_t** sums  # gradients of blocks of rows, one for each level of the tree
     cdef Watch watch
     cdef Fault fault
+    cdef double loss_limit  # the most that a log loss counts for a class; infinite but for scikit-learn's losses
 
     cdef bint forward(
         self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,

@@ -12,6 +12,7 @@ plain arrays, with the same kernels, for those who build something of their own 
 """
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.math cimport INFINITY
 
 from cbackprop cimport activations as activations_
 from cbackprop cimport losses as losses_
@@ -80,6 +81,7 @@ cdef class Workspace:
         cdef Py_ssize_t k, widest = 0, n_layers = plan.n_layers, total
         cdef Py_ssize_t outputs = plan.layers[n_layers - 1].out_panels
         self.plan = plan
+        self.loss_limit = INFINITY
         # odd, so that no two panels of a row lie a power of two apart
         self.stride = min(n_rows, <Py_ssize_t>BLOCK_ROWS) | 1
         self.activations = <lanes_t**>PyMem_Calloc(n_layers + 1, sizeof(lanes_t*))
@@ -202,7 +204,7 @@ cdef class Workspace:
             self.fault = BAD_Y
         loss = kernels.loss[<int>self.plan.loss](
             outputs, self.targets, self.sample_weight if data.sample_weight != NULL else NULL,
-            self.stride, layer.n_out, n_rows, deltas)
+            self.stride, layer.n_out, n_rows, self.loss_limit, deltas)
         if self.plan.loss == SQUARED_ERROR and derivative != NULL:
             for p in range(layer.out_panels):
                 derivative(outputs + p * self.stride, n_rows, deltas + p * self.stride)

@@ -130,8 +130,8 @@ cdef class Network:
         The precision of the parameters and of everything computed.
     random_state : int, numpy.random.RandomState or None
         Draws the initial weights and biases: uniform in +-sqrt(f / (n_in + n_out)), f = 2 where the activation is
-        sigmoid, else 6 (Glorot & Bengio 2010, as scikit-learn draws them and from the same stream). The first hidden
-        layer's activation decides, without hidden layers that of the outputs.
+        sigmoid, else 6 (Glorot & Bengio 2010, as scikit-learn draws them and from the same stream). The first name in
+        `activation` decides, even without hidden layers.
 
     Attributes
     ----------
@@ -179,9 +179,9 @@ cdef class Network:
                  dtype="float64", random_state=None):
         self._build(layer_sizes, activation, output_activation, loss, dtype)
         random_state = checks.as_random_state(random_state)
-        decisive = self.activation[0] if self.activation else self.output_activation
+        decisive = activation if isinstance(activation, str) else [*self.activation, self.output_activation][0]
         for weights, biases in zip(self._weights, self._biases):
-            bound = np.sqrt((2 if decisive == "sigmoid" else 6) / sum(weights.shape))
+            bound = np.sqrt((2 if decisive in ("sigmoid", "logistic") else 6) / sum(weights.shape))
             weights[...] = random_state.uniform(-bound, bound, weights.shape)
             biases[...] = random_state.uniform(-bound, bound, biases.shape)
 
@@ -601,6 +601,7 @@ cdef Py_ssize_t n_sums(Py_ssize_t n_rows) except -1:
 def train_with_order(
     Network network, X, y, *, optimizer, batch_size=None, n_epochs=1, order=None, shuffle=True, random_state=None,
     sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None, loss_scale=1.0,
+    loss_limit=math.inf, losses=None,
 ):
     """`Network.train`, with what the estimators need beyond it.
 
@@ -610,6 +611,10 @@ def train_with_order(
         The rows' order, changed in place: each epoch shuffles what the last one left, as scikit-learn does.
     loss_scale : float
         Multiplies the data's part of the losses that are reported and that the stopping rule sees.
+    loss_limit : float
+        The most that a log loss counts for a class.
+    losses : list, optional
+        Gets the loss of every epoch as it finishes, so that they are known whatever ends the training.
     """
     X, targets, classes, sample_weight = network._checked(X, y, sample_weight)
     if not isinstance(optimizer, Optimizer):
@@ -641,7 +646,8 @@ def train_with_order(
         try:
             return _train(
                 network, training, its_optimizer, X, targets, classes, sample_weight, order,
-                random_state if shuffle else None, remaining, callback)
+                random_state if shuffle else None, remaining, callback, loss_limit,
+                [] if losses is None else losses)
         finally:
             leave_writer(&its_optimizer._word)
     finally:
@@ -650,9 +656,10 @@ def train_with_order(
 
 cdef _train(
     Network network, Training training, Optimizer optimizer, X, targets, classes, sample_weight, order,
-    random_state, Py_ssize_t remaining, callback,
+    random_state, Py_ssize_t remaining, callback, double loss_limit, list curve,
 ):
     cdef Plan plan = network._plan
+    cdef list state_before = optimizer._state
     cdef list _states = optimizer._begin(plan, network._parameters, &training.update)
     cdef bint fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS
     cdef _Pass pass_ = _Pass(
@@ -664,6 +671,7 @@ cdef _train(
     cdef double[::1] losses
     cdef Ending ending = ALL_EPOCHS
     training.workspace = pass_.workspace
+    training.workspace.loss_limit = loss_limit
     training.data = pass_.data
     training.parameters = pass_.parameters.rows
     training.public_parameters = parameters.at
@@ -682,19 +690,22 @@ cdef _train(
         order_pointer = Pointer(order, True)
         training.order = <Py_ssize_t*>order_pointer.at
 
-    curve = []
     finished = 0
     while remaining > 0 and ending == ALL_EPOCHS:
         block = np.empty(min(remaining, at_once))
         losses = block
+        # a callback may have changed it
+        training.update.learning_rate = optimizer.learning_rate
         # not held while a callback runs: it may draw from the same stream
         with lock:
             with nogil:
                 ending = training.run(losses.shape[0], &losses[0], &n_done)
         optimizer.n_steps = training.update.public_steps
-        curve.append(block[:n_done])
+        curve += block[:n_done].tolist()
         finished += n_done
         remaining -= n_done
+        if finished == 0:
+            optimizer._state = state_before
         if ending == INTERRUPTED or ending == BAD_DATA:
             pass_.check(X, targets, sample_weight)
         if ending == NON_FINITE:
@@ -707,4 +718,4 @@ cdef _train(
                 "may be too large, or the data may need scaling. The network is as the epoch before left it.")
         if callback is not None and callback(TrainingState(finished, float(block[-1]), network)):
             break
-    return np.concatenate(curve)
+    return np.array(curve[len(curve) - finished:])

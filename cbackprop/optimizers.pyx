@@ -51,7 +51,6 @@ cdef class Optimizer:
     cdef list _begin(self, Plan plan, object parameters, Update* update):
         """Fills in `update` but for the memory of its private state; returns what must live as long as it."""
         update.rule = self._rule()
-        update.learning_rate = self.learning_rate
         update.n_steps = update.public_steps = self.n_steps
         update.n_states = len(self._state_names)
         if not self._state:

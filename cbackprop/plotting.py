@@ -18,6 +18,7 @@ def plot_loss_curves(curves, path):
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise ImportError(
             "plotting needs matplotlib; install it with: pip install 'cbackprop[plot]'"
@@ -28,6 +29,7 @@ def plot_loss_curves(curves, path):
     for panel, (title, losses) in zip(panels, curves.items(), strict=True):
         panel.semilogy(range(1, len(losses) + 1), losses)
         panel.set(title=title, xlabel="epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("loss")
     figure.savefig(path)

@@ -219,7 +219,8 @@ class Network:
         self.dtype = known("dtype", dtype, ("float64",))  # Python's floats are no other
 
         random = random_state if isinstance(random_state, Random) else Random(random_state)
-        factor = 2 if (*self.activation, self.output_activation)[0] == "sigmoid" else 6
+        names = [activation] if isinstance(activation, str) else [*names, output_activation]
+        factor = 2 if names[0] in ("sigmoid", "logistic") else 6
         self._parameters = []
         for n_in, n_out in self._layers:
             bound = sqrt(factor / (n_in + n_out))

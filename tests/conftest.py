@@ -7,9 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from cbackprop._kernels.testing import Bench
 
-from cbackprop._kernels import dispatch
+from cbackprop._kernels import dispatch, testing
 
 PROT_NONE = 0
 UNTOUCHED = 0xFF  # in every byte: NaN as a floating-point number, -1 as an integer
@@ -87,7 +86,7 @@ class Panels:
 
     @property
     def padded(self):
-        """A copy, (n_rows, n_panels * lanes)"""
+        """(n_rows, n_panels * lanes)"""
         return self.rows.reshape(len(self.rows), -1)
 
     @property
@@ -103,18 +102,24 @@ class Kernels:
     """The kernels of one instruction set and precision, on guarded memory.
 
     `run` has them as they are. The methods of the same names take matrices in panels and return
-    their output; it is NaN where the kernel did not write.
+    their output; it is NaN where the kernel did not write. `assert_near` judges it.
     """
 
     def __init__(self, isa, dtype, guarded):
         self.isa = isa
         self.dtype = np.dtype(dtype)
         self.guarded = guarded
-        self.run = Bench(isa, dtype)
+        self.run = testing.Bench(isa, dtype)
         self.lanes = self.run.lanes
         self.epsilon = np.finfo(dtype).eps
 
     # ---- arguments ----
+
+    @property
+    def widths(self):
+        """Numbers of columns around the length of a panel"""
+        lanes = self.lanes
+        return [1, 2, lanes - 1, lanes, lanes + 1, 2 * lanes, 2 * lanes + 3]
 
     def random(self, *shape, seed=0):
         """Normally distributed; the same for each instruction set."""
@@ -151,10 +156,8 @@ class Kernels:
     def few_forward(self, inputs, weights, biases):
         """`weights`: a plain matrix"""
         (n_in, n_out), n_rows = weights.shape, len(inputs.rows)
-        out, packed = (
-            self.empty(n_rows, n_out),
-            self.guarded((inputs.n_panels, n_out, self.lanes), self.dtype),
-        )
+        out = self.empty(n_rows, n_out)
+        packed = self.guarded((inputs.n_panels, n_out, self.lanes), self.dtype)
         self.run.pack_few(self.numbers(weights), n_in, n_out, packed)
         self.run.few_forward(
             *(inputs.memory, inputs.stride, packed, biases.memory),
@@ -165,15 +168,12 @@ class Kernels:
     def deltas_below(self, deltas, weights, activations, activation="identity", panels=None):
         n_rows, n_in, n_out = len(deltas.rows), activations.n_columns, deltas.n_columns
         out = self.empty(n_rows, n_in, activations.stride)
+        scratch = self.guarded((self.run.scratch_rows, self.lanes), self.dtype)
         self.run.deltas_below(
             *(deltas.memory, deltas.stride, weights.memory, n_in, n_out),
             *(panels or (0, out.n_panels)),
             *(n_rows, activation, activations.memory, activations.stride),
-            *(
-                self.guarded((self.run.scratch_rows, self.lanes), self.dtype),
-                out.memory,
-                out.stride,
-            ),
+            *(scratch, out.memory, out.stride),
         )
         return out
 
@@ -214,6 +214,17 @@ class Kernels:
     def update(self, rule, gradients, step, parameters, first=None, second=None):
         self.run.update(rule, gradients, len(gradients), step, first, second, parameters)
 
+    # ---- results ----
+
+    @staticmethod
+    def assert_near(got, expected, bound, *where):
+        """|got - expected| <= bound, element by element; `where` is shown if not."""
+        got = np.asarray(got, np.float64)
+        assert got.shape == np.shape(expected), where
+        least = np.finfo(np.float64).tiny
+        worst = np.max(np.abs(got - expected) / np.maximum(bound, least), initial=0)
+        assert worst <= 1, (*where, worst)
+
 
 @pytest.fixture(params=["behind", "before"])
 def guarded(request):
@@ -230,20 +241,6 @@ def dtype(request):
 @pytest.fixture(params=dispatch.FOUND)
 def kernels(request, dtype, guarded):
     return Kernels(request.param, dtype, guarded)
-
-
-@pytest.fixture
-def assert_near():
-    """The judge of a kernel: |got - expected| <= bound, element by element."""
-
-    def judge(got, expected, bound, *where):
-        got = np.asarray(got, np.float64)
-        assert got.shape == np.shape(expected), where
-        least = np.finfo(np.float64).tiny
-        worst = np.max(np.abs(got - expected) / np.maximum(bound, least), initial=0)
-        assert worst <= 1, (*where, worst)
-
-    return judge
 
 
 @pytest.fixture

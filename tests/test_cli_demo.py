@@ -12,7 +12,6 @@ import pytest
 import cbackprop
 from cbackprop import cli
 from cbackprop.cli import demo
-from cbackprop.cli.by_hand import NumpyNetwork
 from cbackprop.datasets import load_auto_mpg
 
 
@@ -213,34 +212,20 @@ def test_digits_are_shifted_each_way_and_lose_what_leaves_the_picture():
         assert any(np.array_equal(picture, other) for other in pictures[1:])
 
 
-@pytest.mark.parametrize(
-    ("layer_sizes", "output"),
-    [
-        ([3, 4, 1], {}),
-        ([5, 6, 7, 3], {"output_activation": "softmax", "loss": "log_loss"}),
-        ([4, 2], {}),
-    ],
-)
-def test_numpy_by_hand_takes_the_steps_of_the_gradient(layer_sizes, output):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(11, layer_sizes[0]))
-    y = rng.normal(size=(11, layer_sizes[-1]))
-    if output:
-        y = np.eye(layer_sizes[-1])[y.argmax(axis=1)]
-    network = cbackprop.Network(layer_sizes, **output, random_state=1)
-    by_hand = NumpyNetwork(layer_sizes, np.array(network.parameters), **output)
-    by_hand.train(X, y, learning_rate=0.3, batch_size=4, n_epochs=2)
-    for _ in range(2):
-        for start in (0, 4, 8):  # the last batch is a short one
-            batch = slice(start, start + 4)
-            _, gradient = network.loss_and_gradient(X[batch], y[batch])
-            network.parameters = network.parameters - 0.3 * gradient
-    np.testing.assert_allclose(by_hand.parameters, network.parameters, rtol=1e-12, atol=1e-14)
+def test_trainings_that_end_at_different_weights_are_no_comparison(monkeypatch):
+    class Wrong(demo.NumpyByHand):
+        def train(self, n_steps):
+            super().train(n_steps)
+            self.parameters[-1] += 1e-6
 
-
-def test_numpy_by_hand_refuses_what_it_would_compute_wrongly():
-    with pytest.raises(ValueError, match="softmax output with loss squared_error"):
-        NumpyNetwork([2, 2], np.zeros(6), output_activation="softmax")
+    rng = np.random.RandomState(0)
+    X, y = rng.normal(size=(10, 3)), rng.normal(size=10)
+    problem = demo.make_problem([3, 2, 1], X, y, batch_size=4, seed=0)
+    times = demo.time_training(demo.Terminal(), problem, n_epochs=2)
+    assert times.difference < 1e-14
+    monkeypatch.setattr(demo, "NumpyByHand", Wrong)
+    with pytest.raises(RuntimeError, match="weights that differ by 1e-06"):
+        demo.time_training(demo.Terminal(), problem, n_epochs=2)
 
 
 # ---- the command around it -----------------------------------------------------------------

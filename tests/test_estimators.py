@@ -1,5 +1,6 @@
 """MLPRegressor and MLPClassifier: scikit-learn's numbers and interface."""
 
+import _thread
 import copy
 import doctest
 import inspect
@@ -7,6 +8,7 @@ import itertools
 import pickle
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -279,7 +281,10 @@ def test_labels_come_back_as_they_went_in(labels):
 def test_one_class_is_predicted_as_by_scikit_learn():
     X = make_data("binary")[0]
     for model in (MLPClassifier((4,), random_state=1), MLPClassifier((), "tanh", random_state=1)):
-        assert_same_fit(*fit_both(model.set_params(max_iter=3), X, [2] * N_SAMPLES), X, 1e-8)
+        model, twin = fit_both(model.set_params(max_iter=3), X, [2] * N_SAMPLES)
+        assert_same_fit(model, twin, X, 1e-8)
+        model.intercepts_[-1][...] = 100  # as if sure of a second class
+        assert set(model.predict(X)) == {2}
 
 
 def test_one_sample_is_fitted_as_by_scikit_learn():
@@ -302,9 +307,10 @@ def test_a_column_of_targets_is_a_vector_and_warned_about(task):
 def test_ctrl_c_leaves_the_last_finished_epoch(monkeypatch):
     train = _mlp.train_with_order
 
-    def interrupted_after_three_epochs(*args, callback, **kwargs):
+    def interrupted_after_three_epochs(*args, callback=None, **kwargs):
         def callback_and_interrupt(state):
-            callback(state)
+            if callback is not None:
+                callback(state)
             if state.epoch == 3:
                 raise KeyboardInterrupt
 
@@ -317,6 +323,23 @@ def test_ctrl_c_leaves_the_last_finished_epoch(monkeypatch):
     assert model.loss_curve_ == three.loss_curve_
     assert model.n_iter_ == 3
     assert_array_equal(model.predict_proba(X_GOOD), three.predict_proba(X_GOOD))
+
+
+def test_a_real_ctrl_c_leaves_the_last_finished_epoch(monkeypatch):
+    train = _mlp.train_with_order
+
+    def interrupted_in_a_while(*args, **kwargs):
+        threading.Timer(0.1, _thread.interrupt_main).start()
+        return train(*args, **kwargs)
+
+    endless = {"max_iter": 10**9, "n_iter_no_change": np.inf}
+    with monkeypatch.context() as patched:
+        patched.setattr(_mlp, "train_with_order", interrupted_in_a_while)
+        with pytest.warns(UserWarning, match="Training interrupted by user."):
+            model = make_model("regression", **endless).fit(X_GOOD, Y_GOOD)
+    again = fitted("regression", **endless | {"max_iter": model.n_iter_})
+    assert model.loss_curve_ == again.loss_curve_
+    assert_array_equal(model.coefs_[0], again.coefs_[0])
 
 
 def test_ctrl_c_in_the_first_epoch_leaves_the_initial_weights(monkeypatch):
@@ -436,3 +459,10 @@ def test_the_docstrings_examples_run(kind):
 def test_the_packages_names_are_the_estimators():
     assert cbackprop.MLPClassifier is MLPClassifier
     assert cbackprop.MLPRegressor is MLPRegressor
+
+
+def test_saturated_probabilities_report_scikit_learns_clipped_loss():
+    X, y, _ = make_data("three classes")
+    for task_y in (y, y > 5):
+        model = MLPClassifier((8,), random_state=0, max_iter=3)
+        assert_same_fit(*fit_both(model, 1000 * X, task_y), 1000 * X, 1e-8)

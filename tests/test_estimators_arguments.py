@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from cbackprop.estimators import InvalidParameterError, MLPClassifier, MLPRegressor, NotFittedError
+from cbackprop.estimators import (
+    ConvergenceWarning,
+    InvalidParameterError,
+    MLPClassifier,
+    MLPRegressor,
+    NotFittedError,
+)
 
 N_SAMPLES = 40
 X = np.random.default_rng(7).normal(size=(N_SAMPLES, 4))
@@ -122,8 +128,10 @@ BAD_PARAMETERS = [
     ("hidden_layer_sizes", (4, -1), "sequence of such ints"),
     ("hidden_layer_sizes", (2.5,), "sequence of such ints"),
     ("hidden_layer_sizes", "12", "sequence of such ints"),
+    ("hidden_layer_sizes", b"12", "sequence of such ints"),
     ("hidden_layer_sizes", None, "sequence of such ints"),
     ("hidden_layer_sizes", [[2], [3]], "sequence of such ints"),
+    ("hidden_layer_sizes", np.array(5), "sequence of such ints"),
     ("activation", "sine", "'identity', 'logistic', 'tanh', 'relu'"),
     ("activation", 1, "'identity', 'logistic', 'tanh', 'relu'"),
     ("solver", "lbfgs", "'adam', 'sgd'"),
@@ -185,6 +193,27 @@ def test_every_parameter_is_checked(kind):
 def test_an_unknown_loss_is_told_the_known_ones():
     with pytest.raises(InvalidParameterError, match="'squared_error', 'poisson'"):
         MLPRegressor(loss="absolute_error").fit(X, X[:, 0])
+
+
+def test_the_ends_of_the_ranges_are_allowed(kind):
+    for solver in ("adam", "sgd"):
+        model = make_model(
+            kind,
+            solver=solver,
+            hidden_layer_sizes=1,
+            alpha=0,
+            batch_size=1,
+            max_iter=1,
+            random_state=2**32 - 1,
+            tol=0,
+            verbose=0,
+            momentum=1,
+            beta_1=0,
+            beta_2=0,
+            n_iter_no_change=1,
+        )
+        with pytest.warns(ConvergenceWarning):
+            model.fit(X, TARGETS[kind])
 
 
 def test_parameters_may_be_numpys_numbers():

@@ -12,33 +12,34 @@ from cbackprop._kernels.simd cimport (
 )
 
 
-cdef inline vec either(double for_float32, double for_float64) noexcept nogil:
-    """The constant of this precision in every lane."""
+cdef inline vec constant(double for_float32, double for_float64) noexcept nogil:
+    """The one of the two that belongs to this precision, in every lane."""
     return vset(for_float64 if REAL_IS_DOUBLE else for_float32)
 
 
 # ln(2) = LN2_HIGH + LN2_LOW; LN2_HIGH has so few bits that its product with an exponent is exact.
 cdef inline vec ln2_high(double sign) noexcept nogil:
-    return either(sign * 0.693145751953125, sign * 0.6931471803691238)
+    return constant(sign * 0.693145751953125, sign * 0.6931471803691238)
 
 
 cdef inline vec ln2_low(double sign) noexcept nogil:
-    return either(sign * 1.4286068203094172e-06, sign * 1.9082149292705877e-10)
+    return constant(sign * 1.4286068203094172e-06, sign * 1.9082149292705877e-10)
 
 
 cdef inline vec exp_tail(vec r, double sign) noexcept nogil:
     """t(r), where exp(sign r) = 1 + sign (r + r^2 t(r)), for |r| <= ln(2) / 2; sign is 1 or -1"""
     cdef vec t
     if REAL_IS_DOUBLE:
-        t = vset(2.497801992023697e-08)
-        t = vfma(t, r, vset(sign * 2.7625126813574957e-07))
-        t = vfma(t, r, vset(2.755764145110913e-06))
-        t = vfma(t, r, vset(sign * 2.4801508821603197e-05))
-        t = vfma(t, r, vset(1.9841269466141227e-04))
-        t = vfma(t, r, vset(sign * 1.388888892669571e-03))
-        t = vfma(t, r, vset(8.333333333499837e-03))
-        t = vfma(t, r, vset(sign * 4.166666666660418e-02))
-        t = vfma(t, r, vset(1.6666666666666433e-01))
+        t = vset(sign * 2.083821601101091e-09)
+        t = vfma(t, r, vset(2.5111189698184688e-08))
+        t = vfma(t, r, vset(sign * 2.755752670903466e-07))
+        t = vfma(t, r, vset(2.7557237613005487e-06))
+        t = vfma(t, r, vset(sign * 2.48015870253055e-05))
+        t = vfma(t, r, vset(1.9841269893187665e-04))
+        t = vfma(t, r, vset(sign * 1.3888888889033203e-03))
+        t = vfma(t, r, vset(8.333333333318588e-03))
+        t = vfma(t, r, vset(sign * 4.1666666666666415e-02))
+        t = vfma(t, r, vset(1.666666666666668e-01))
     else:
         t = vset(sign * 1.386362e-03)
         t = vfma(t, r, vset(8.36745e-03))
@@ -48,28 +49,30 @@ cdef inline vec exp_tail(vec r, double sign) noexcept nogil:
 
 
 cdef inline vec exp_(vec x) noexcept nogil:
-    """exp(x), within 0.00 ulp; inf above the greatest number, NaN for NaN, 0 below 2^-127 (2^-1023)"""
-    # x = n ln(2) + r; the limits lie where the result is inf or 0 already
-    x = vmin(either(89, 710), vmax(either(-88, -709), x))
+    """exp(x), within 0.00 ulp; inf above the greatest number, 0 below 2^-127 (float64: 2^-1023), NaN for NaN"""
+    x = vmin(constant(89, 710), vmax(constant(-88, -709), x))  # where the result is inf or 0 already
     cdef vec shifted = vfma(x, vset(1.4426950408889634), vset(POWER_SHIFT))
     cdef vec n = shifted - vset(POWER_SHIFT)
-    cdef vec r = vfma(n, ln2_low(-1), vfma(n, ln2_high(-1), x))
-    r = vfma(r * r, exp_tail(r, 1), r)
-    # The greatest n, 128 (1024), is one too many for a power of two: there the result is doubled once more.
-    cdef vec low = vmin(shifted, either(POWER_SHIFT + 127, POWER_SHIFT + 1023))
-    cdef vec power = vpower(low)
-    cdef vec y = vfma(r, power, power)
-    return vfma(y, shifted - low, y)
+    # r = x - n ln(2), and s = exp(r) - 1 from both its parts: r alone has lost some bits of them
+    cdef vec high = vfma(n, ln2_high(-1), x)
+    cdef vec low = n * ln2_low(-1)
+    cdef vec r = high + low
+    cdef vec s = high + vfma(r * exp_tail(r, 1), r, low)
+    # 2^128 (2^1024) is no number, so where n is that, the last power of two is taken and the result doubled.
+    cdef vec within = vmin(shifted, constant(POWER_SHIFT + 127, POWER_SHIFT + 1023))
+    cdef vec power = vpower(within)
+    cdef vec y = vfma(s, power, power)
+    return vfma(y, shifted - within, y)
 
 
 cdef inline vec sigmoid_(vec x) noexcept nogil:
     """1 / (1 + exp(-x)), within 0.00 ulp where that is a normal number; NaN for NaN"""
     # exp(-x) = 2^n exp(-r). At the limits 2^n is inf and 0, which makes the result 0 and 1.
-    x = vmin(either(88, 709), vmax(either(-89, -710), x))
+    x = vmin(constant(88, 709), vmax(constant(-89, -710), x))
     cdef vec shifted = vfma(x, vset(-1.4426950408889634), vset(POWER_SHIFT))
     cdef vec n = shifted - vset(POWER_SHIFT)
     cdef vec r = vfma(n, ln2_low(1), vfma(n, ln2_high(1), x))
-    cdef vec exp_r = vfma(vfma(r, exp_tail(r, -1), vset(1)), -r, vset(1))
+    cdef vec exp_r = vfma(vfma(exp_tail(r, -1), r, vset(1)), -r, vset(1))
     return vset(1) / vfma(exp_r, vpower(shifted), vset(1))
 
 
@@ -80,9 +83,14 @@ cdef inline vec tanh_(vec x) noexcept nogil:
     cdef vec y = vmin(vset(40), vabs(x) + vabs(x))  # from there on the result is 1
     cdef vec shifted = vfma(y, vset(-1.4426950408889634), vset(POWER_SHIFT))
     cdef vec n = shifted - vset(POWER_SHIFT)
-    # ln(2) in one piece will do: where n is large exp(-y) is small
     cdef vec r = vfma(n, vset(0.6931471805599453), y)
-    cdef vec s = vfma(r * r, exp_tail(r, -1), r)
+    cdef vec s = r * exp_tail(r, -1)
+    cdef vec rest
+    if REAL_IS_DOUBLE:
+        rest = n * vset(2.3190468138462996e-17)  # of ln(2), which float32 happens to know well enough
+        s = r + vfma(s, r, vfma(-r, rest, rest))
+    else:
+        s = vfma(s, r, r)
     cdef vec power = vpower(shifted)
     return vcopysign(vfma(s, power, vset(1) - power) / vfma(-s, power, vset(1) + power), x)
 
@@ -112,9 +120,9 @@ cdef inline vec log1p_tail(vec f) noexcept nogil:
 cdef inline vec log_(vec x) noexcept nogil:
     """log(x), within 0.00 ulp; -inf for 0, NaN below and for NaN, inf for inf"""
     # a subnormal x is made normal first
-    cdef vec least = either(1.1754943508222875e-38, 2.2250738585072014e-308)
-    cdef vec scaled = vselect_less(x, least, x * either(16777216.0, 18014398509481984.0), x)
-    cdef vec n = vexponent(scaled) - vselect_less(x, least, either(24, 54), vset(0))
+    cdef vec least = constant(1.1754943508222875e-38, 2.2250738585072014e-308)
+    cdef vec scaled = vselect_less(x, least, x * constant(16777216.0, 18014398509481984.0), x)
+    cdef vec n = vexponent(scaled) - vselect_less(x, least, constant(24, 54), vset(0))
     cdef vec f = vmantissa(scaled) - vset(1)
     cdef vec y = vfma(n, ln2_high(1), f + vfma(n, ln2_low(1), log1p_tail(f)))
     y = vselect_less(x, vset(INFINITY), y, x)

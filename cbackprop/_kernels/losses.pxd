@@ -3,6 +3,8 @@
 Each kernel returns the sum of the rows' losses, times their weights, added up in a double in the order of the
 rows, and writes the deltas: dC/d preactivations, or for squared error dC/d activations (the same for identity;
 for another output activation its backward pass follows). Beyond the last output deltas are zero.
+
+The log losses add at most `limit` for a class: scikit-learn's losses are those of probabilities that are kept from 0.
 """
 
 from libc.math cimport INFINITY
@@ -10,7 +12,7 @@ from libc.math cimport INFINITY
 from cbackprop._kernels.elementary cimport exp_, log1p_unit_, log_, sigmoid_
 from cbackprop._kernels.passes cimport lane_mask, softmax_row
 from cbackprop._kernels.simd cimport (
-    LANES, VECTOR_LANES, VECTORS, real_t, vabs, vec, vfma, vfold, vload, vmax, vselect_less, vset, vstore,
+    LANES, VECTOR_LANES, VECTORS, real_t, vabs, vec, vfma, vfold, vload, vmax, vmin, vselect_less, vset, vstore,
 )
 from cbackprop._typedefs cimport lanes_t
 
@@ -19,7 +21,7 @@ cdef inline double squared_error(
     lanes_t* outputs,  # (ceil(n_out / LANES), stride): activations
     const lanes_t* targets,  # as outputs
     const lanes_t* weights,  # n_rows numbers, or NULL for ones
-    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows,
+    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit,
     lanes_t* deltas,  # as outputs, overwritten
 ) noexcept nogil:
     """C = 1/2 sum((output - target) ** 2); deltas := output - target"""
@@ -49,7 +51,7 @@ cdef inline double squared_error(
 cdef inline double log_loss(
     lanes_t* outputs,  # (ceil(n_out / LANES), stride): preactivations, overwritten by their softmax
     const lanes_t* targets, const lanes_t* weights,
-    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows,
+    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit,
     lanes_t* deltas,
 ) noexcept nogil:
     """C = -sum(target * log(softmax(z))), targets of sum 1; deltas := softmax(z) - target"""
@@ -72,7 +74,7 @@ cdef inline double log_loss(
         loss = -vfold(part)
         largest = softmax_row(<real_t*>(outputs + r), stride * LANES, n_out, barrier, &exponentials)
         vstore(logarithm, log_(vset(exponentials)))
-        loss = logarithm[0] + (largest + loss)
+        loss = min(logarithm[0] + (largest + loss), <real_t>limit)
         total += loss if weights == NULL else (<const real_t*>weights)[r] * loss
         for p in range(n_panels):
             for v in range(VECTORS):
@@ -85,7 +87,7 @@ cdef inline double log_loss(
 cdef inline double binary_log_loss(
     lanes_t* outputs,  # (ceil(n_out / LANES), stride): preactivations, overwritten by their sigmoid
     const lanes_t* targets, const lanes_t* weights,
-    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows,
+    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit,
     lanes_t* deltas,
 ) noexcept nogil:
     """C = -sum(y log(p) + (1 - y) log(1 - p)), p = sigmoid(z); deltas := p - y"""
@@ -108,6 +110,7 @@ cdef inline double binary_log_loss(
                 vstore(<real_t*>outputs + at, a)
                 # not through log(p): p may be 0 where the loss is finite
                 term = (vmax(vset(0), z) - y * z) + log1p_unit_(exp_(-vabs(z)))
+                term = vmin(vset(<real_t>limit), term)
                 a = a - y
                 if p == n_panels - 1:
                     term = term * vload(mask + v * VECTOR_LANES)
@@ -122,7 +125,7 @@ cdef inline double binary_log_loss(
 cdef inline double poisson(
     lanes_t* outputs,  # (ceil(n_out / LANES), stride): preactivations, overwritten by their exp
     const lanes_t* targets, const lanes_t* weights,
-    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows,
+    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit,
     lanes_t* deltas,
 ) noexcept nogil:
     """C = sum(y log(y / p) - y + p), p = exp(z); deltas := p - y"""

@@ -2,7 +2,7 @@
 
 from cbackprop._kernels.simd cimport (
     GRADIENT_ROWS, LANES, TILE_PANELS, TILE_ROWS, VECTORS,
-    real_t, vec, vfma, vfold, vload, vset, vstore,
+    real_t, transpose_square, vec, vfma, vfold, vload, vset, vstore,
 )
 from cbackprop._kernels.table cimport Step, activate_t, derivative_t
 from cbackprop._kernels.tiles cimport gradient_tile, product_tile
@@ -142,11 +142,14 @@ cdef inline void pack_transposed(
     """out[k, column] := source[k // LANES, column, k % LANES]"""
     cdef Py_ssize_t lane, column
     while depth > 0:
-        for lane in range(min(LANES, depth)):
-            for column in range(columns):
-                out[lane * LANES + column] = source[column * LANES + lane]
-            for column in range(columns, LANES):
-                out[lane * LANES + column] = 0
+        if columns == LANES and depth >= LANES:
+            transpose_square(source, out)
+        else:
+            for lane in range(min(LANES, depth)):
+                for column in range(columns):
+                    out[lane * LANES + column] = source[column * LANES + lane]
+                for column in range(columns, LANES):
+                    out[lane * LANES + column] = 0
         out += LANES * LANES
         source += source_stride
         depth -= LANES

@@ -1,7 +1,7 @@
 """Between row-major arrays and panels: gather a batch, scatter predictions, pack and unpack weights."""
 
 from cbackprop._kernels.simd cimport (
-    LANES, VECTOR_LANES, VECTORS, real_t, vec, vfma, vfold, vload, vset, vstore,
+    LANES, VECTOR_LANES, VECTORS, real_t, vec, vfma, vfold, vload, vload_first, vset, vstore,
 )
 from cbackprop._typedefs cimport lanes_t
 
@@ -15,9 +15,10 @@ cdef inline bint gather(
 ) noexcept nogil:
     """out[p, r, lane] := source[order[r], p * LANES + lane]; returns whether all numbers are finite"""
     cdef vec[16] check  # 0 * x is 0, but NaN where x is not finite
+    cdef vec part
     cdef const real_t* x
     cdef real_t* target
-    cdef Py_ssize_t r, _p, v, lane
+    cdef Py_ssize_t r, _p, v
     cdef Py_ssize_t full = n_columns // LANES, rest = n_columns - full * LANES
     for v in range(VECTORS):
         check[v] = vset(0)
@@ -32,11 +33,9 @@ cdef inline bint gather(
             target += stride * LANES
         if rest:
             for v in range(VECTORS):
-                vstore(target + v * VECTOR_LANES, vset(0))
-            for lane in range(rest):
-                target[lane] = x[lane]
-            for v in range(VECTORS):
-                check[v] = vfma(vset(0), vload(target + v * VECTOR_LANES), check[v])
+                part = vload_first(x + v * VECTOR_LANES, rest - v * VECTOR_LANES)
+                vstore(target + v * VECTOR_LANES, part)
+                check[v] = vfma(vset(0), part, check[v])
     return vfold(check) == 0
 
 

@@ -8,6 +8,7 @@
 #define CBACKPROP_SIMD_H
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -96,6 +97,29 @@ SIMD_INLINE vec vload(const real_t *from) {
 }
 
 SIMD_INLINE void vstore(real_t *to, vec v) { memcpy(to, &v, sizeof v); }
+
+/* the first n numbers from there on, and zeros: nothing beyond them is touched; n may be below 0 or above VECTOR_LANES */
+SIMD_INLINE vec vload_first(const real_t *from, ptrdiff_t n) {
+#if defined(__AVX512F__) && CBACKPROP_VECTOR_BYTES == 64
+    unsigned mask = n >= VECTOR_LANES ? ~0u : n > 0 ? (1u << n) - 1 : 0;
+#if CBACKPROP_DOUBLE
+    return _mm512_maskz_loadu_pd((__mmask8)mask, from);
+#else
+    return _mm512_maskz_loadu_ps((__mmask16)mask, from);
+#endif
+#elif defined(__AVX2__) && CBACKPROP_VECTOR_BYTES == 32
+#if CBACKPROP_DOUBLE
+    return _mm256_maskload_pd(from, (__m256i)((vec_int){0, 1, 2, 3} < n));
+#else
+    return _mm256_maskload_ps(from, (__m256i)((vec_int){0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)n));
+#endif
+#else
+    real_t lanes[VECTOR_LANES];
+    for (int i = 0; i < VECTOR_LANES; i++)
+        lanes[i] = i < n ? from[i] : 0;
+    return vload(lanes);
+#endif
+}
 
 /* the same number in every lane */
 SIMD_INLINE vec vset(real_t x) {
@@ -270,6 +294,47 @@ SIMD_INLINE vec vexponent(vec v) {
 
 SIMD_INLINE vec vmantissa(vec v) {
     return vfrom_bits(((vbits(v) - SQRT_HALF_BITS) & MANTISSA_MASK) + SQRT_HALF_BITS);
+}
+
+/* ---- a square of LANES by LANES numbers, transposed ---- */
+
+#if CBACKPROP_HAS_VECTORS && defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define CBACKPROP_HAS_SHUFFLES 1
+#endif
+#endif
+
+SIMD_INLINE void transpose_square(const real_t *in, real_t *out) {
+#if defined(CBACKPROP_HAS_SHUFFLES)
+    /* by blocks of 16 bytes by 16 bytes: the shuffles that every instruction set has */
+    typedef real_t block_row __attribute__((vector_size(16)));
+    enum { SIDE = 16 / (int)sizeof(real_t) };
+    for (int i = 0; i < LANES; i += SIDE)
+        for (int j = 0; j < LANES; j += SIDE) {
+            block_row row[SIDE];
+            for (int k = 0; k < SIDE; k++)
+                memcpy(&row[k], in + (i + k) * LANES + j, sizeof row[k]);
+#if CBACKPROP_DOUBLE
+            block_row column[SIDE] = {__builtin_shufflevector(row[0], row[1], 0, 2),
+                                      __builtin_shufflevector(row[0], row[1], 1, 3)};
+#else
+            block_row low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
+            block_row low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+            block_row high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+            block_row high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+            block_row column[SIDE] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5),
+                                      __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+                                      __builtin_shufflevector(high01, high23, 0, 1, 4, 5),
+                                      __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+#endif
+            for (int k = 0; k < SIDE; k++)
+                memcpy(out + (j + k) * LANES + i, &column[k], sizeof column[k]);
+        }
+#else
+    for (int i = 0; i < LANES; i++)
+        for (int j = 0; j < LANES; j++)
+            out[j * LANES + i] = in[i * LANES + j];
+#endif
 }
 
 /* ---- one number from a row of a panel, always by the same tree: lane l meets lane l + half ---- */

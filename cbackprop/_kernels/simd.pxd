@@ -11,6 +11,7 @@ cdef extern from "simd.h" nogil:
     const Py_ssize_t TILE_ROWS, TILE_PANELS, GRADIENT_ROWS
 
     vec vload(const real_t* source) noexcept
+    vec vload_first(const real_t* source, Py_ssize_t n) noexcept  # n numbers, then zeros
     void vstore(real_t* target, vec v) noexcept
     vec vset(real_t x) noexcept
     void vprefetch(const real_t* address) noexcept
@@ -27,5 +28,6 @@ cdef extern from "simd.h" nogil:
     vec vscale(vec v, vec shifted) noexcept  # v * 2^n; shifted = n + 1.5 * 2^(bits of the mantissa)
     vec vexponent(vec v) noexcept
     vec vmantissa(vec v) noexcept
+    void transpose_square(const real_t* source, real_t* target) noexcept  # LANES by LANES
     real_t vfold(const vec* row) noexcept  # the sum of a panel's row
     real_t vfold_max(const vec* row) noexcept

@@ -44,7 +44,7 @@ ctypedef void (*derivative_t)(
 
 ctypedef double (*loss_t)(
     lanes_t* outputs, const lanes_t* targets, const lanes_t* weights,
-    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, lanes_t* deltas) noexcept nogil
+    Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit, lanes_t* deltas) noexcept nogil
 
 ctypedef void (*update_t)(
     const lanes_t* gradients, Py_ssize_t n_rows, const Step* step,

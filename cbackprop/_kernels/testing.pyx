@@ -3,6 +3,8 @@
 Arrays are C-contiguous memory in the layouts that table.pxd and the kernels' own comments name; nothing is checked.
 """
 
+from libc.math cimport INFINITY
+
 from cbackprop._kernels.dispatch cimport kernels_for
 from cbackprop._kernels.table cimport Kernels, Step
 from cbackprop._memory cimport Pointer
@@ -60,9 +62,10 @@ cdef class Bench:
     def softmax(self, rows, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows):
         self.kernels.softmax(at(rows), stride, n_out, n_rows)
 
-    def loss(self, name, outputs, targets, weights, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, deltas):
+    def loss(self, name, outputs, targets, weights, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, deltas,
+             double limit=INFINITY):
         return self.kernels.loss[<int>LOSSES.index(name)](
-            at(outputs), at(targets), at(weights), stride, n_out, n_rows, at(deltas))
+            at(outputs), at(targets), at(weights), stride, n_out, n_rows, limit, at(deltas))
 
     def update(self, name, gradients, Py_ssize_t n_rows, step, first, second, parameters):
         cdef Step c_step = step

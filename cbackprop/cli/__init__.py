@@ -12,7 +12,7 @@ import sys
 from cbackprop import __version__
 
 SUBCOMMANDS = {
-    "demo": "show in about ten seconds what the package does",
+    "demo": "show on one screen what the package does",
     "bench": "time training steps against NumPy and pure Python",
 }
 
@@ -48,7 +48,8 @@ def make_parser(subcommand):
     parser.add_argument("--version", action="version", version=f"cbackprop {__version__}")
     subparsers = parser.add_subparsers(dest="subcommand", metavar="subcommand")
     for name, summary in SUBCOMMANDS.items():
-        subparser = subparsers.add_parser(name, help=summary, description=f"{summary}.")
+        description = f"{summary[0].upper()}{summary[1:]}."
+        subparser = subparsers.add_parser(name, help=summary, description=description)
         if name == subcommand:
             module = importlib.import_module(f"cbackprop.cli.{name}")
             module.add_arguments(subparser)

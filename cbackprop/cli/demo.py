@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cbackprop import SGD, Adam, MLPRegressor, Network, __version__, pure
-from cbackprop.cli.by_hand import NumpyNetwork
+from cbackprop import SGD, Adam, MLPRegressor, Network, __version__
+from cbackprop.cli.peers import Cbackprop, NumpyByHand, PurePython
 from cbackprop.cli.terminal import Terminal, bar, image, line_plot
+from cbackprop.cli.workloads import Problem
 from cbackprop.datasets import load_auto_mpg, load_digits
 
 XOR_INPUTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -137,7 +138,7 @@ def show_xor(terminal, seed, n_starts=100, n_epochs=2000):
             best, best_curve = outputs, curve
 
     n_steps = n_starts * n_epochs * len(XOR_INPUTS)
-    terminal.write_heading("2  XOR learnt by a 2-2-1 network, one point a step")
+    terminal.write_heading("2  XOR learnt, to within 0.1, by a 2-2-1 network, one point a step")
     terminal.write(
         f"   {n_learnt} of {n_starts} random starts learn it; {n_steps:,} steps in "
         f"{elapsed:.2g} s, {elapsed / n_steps * 1e9:,.0f} ns each"
@@ -203,7 +204,7 @@ def standardised(X, learn):
 # ---- 4: digits -----------------------------------------------------------------------------
 
 
-def show_digits(terminal, seed, n_epochs=15):
+def show_digits(terminal, seed, n_epochs=25):
     """Handwritten digits: accuracy, loss curve, and some of them with their predictions."""
     digits = load_digits()
     X = digits.X / digits.X.max()
@@ -275,81 +276,59 @@ def show_pictures(terminal, X, y, predicted, *, n_right=4, n_wrong=3):
 def show_times(terminal, seed):
     """The same training in cbackprop, NumPy and pure Python, timed in turn."""
     cars, digits = load_auto_mpg(), load_digits()
-    order = np.random.RandomState(seed).permutation(len(cars.y))
-    X, y = standardised(cars.X, order)[order], cars.y[order, None] / cars.y.std()
-    fuel = time_training(terminal, [7, 16, 1], X, y, batch_size=1, n_epochs=10, seed=seed)
-    order = np.random.RandomState(seed).permutation(len(digits.y))[:640]
-    X, y = digits.X[order] / digits.X.max(), np.eye(10)[digits.y[order]]
-    pixels = time_training(terminal, [64, 128, 10], X, y, batch_size=32, n_epochs=1, seed=seed)
+    X, y = standardised(cars.X, slice(None)), cars.y / cars.y.std()
+    fuel = time_training(terminal, make_problem([7, 16, 1], X, y, 1, seed), n_epochs=10)
+    rows = np.random.RandomState(seed).permutation(len(digits.y))[:640]
+    X, y = digits.X[rows] / digits.X.max(), digits.y[rows]
+    pixels = time_training(terminal, make_problem([64, 128, 10], X, y, 32, seed), n_epochs=1)
 
     terminal.write_heading("5  The same training three ways: microseconds a step (× cbackprop's)")
-    largest = max(fuel.difference, pixels.difference)
     terminal.write(f"{'cbackprop':>43}{'NumPy':>15}{'pure Python':>20}")
     for name, times in (("fuel, 7-16-1, one car", fuel), ("digits, 64-128-10, 32 digits", pixels)):
-        columns = [f"{in_microseconds(times.cbackprop):>10}"]
-        for seconds in (times.numpy, times.pure):
-            ratio = in_times(seconds / times.cbackprop)
-            columns.append(f"{in_microseconds(seconds):>9} {ratio:>7}")
+        ours, *others = times.seconds_per_step
+        columns = [f"{in_microseconds(ours):>10}"]
+        columns += [f"{in_microseconds(other):>9} {in_times(other / ours):>7}" for other in others]
         terminal.write(f"   {name:30}{''.join(columns)}")
+    largest = max(fuel.difference, pixels.difference)
     terminal.write(
         "   Plain gradient descent in float64 from one start, by the same batches; the\n"
         f"   final weights of the three differ by {largest:.0e} at most"
     )
 
 
-class Times(NamedTuple):
-    """Seconds a step, and the largest difference between the weights at the end."""
+def make_problem(layer_sizes, X, y, batch_size, seed):
+    """What the three train on: numbers to predict for one output, classes for several."""
+    output = {"output_activation": "identity", "loss": "squared_error"}
+    if layer_sizes[-1] > 1:
+        output = {"output_activation": "softmax", "loss": "log_loss"}
+    start = Network(layer_sizes, **output, random_state=seed).parameters.copy()
+    return Problem(tuple(layer_sizes), batch_size, output, X, y, start)
 
-    cbackprop: float
-    numpy: float
-    pure: float
+
+class Times(NamedTuple):
+    """Seconds a step of each, and the largest difference between the weights at the end."""
+
+    seconds_per_step: list
     difference: float
 
 
-def time_training(terminal, layer_sizes, X, y, *, batch_size, n_epochs, seed, n_rounds=5):
-    """Train from one start by the same batches in all three, several times in turn."""
-    contestants = three_ways(layer_sizes, X, y, batch_size, n_epochs, seed)
-    seconds, final = np.empty((n_rounds, 3)), [None] * 3
+def time_training(terminal, problem, *, n_epochs, n_rounds=5):
+    """Train from the start in all three, several times in turn; the shortest times are taken."""
+    peers = [peer(problem) for peer in (Cbackprop, NumpyByHand, PurePython)]
+    n_steps = n_epochs * problem.steps_per_epoch
+    seconds = np.empty((n_rounds, len(peers)))
     for i in range(n_rounds):
-        terminal.show_progress(f"   timing {layer_sizes}, round {i + 1} of {n_rounds}")
-        for j, make in enumerate(contestants):
-            network, train = make()
+        terminal.show_progress(f"   timing {problem.layer_sizes}, round {i + 1} of {n_rounds}")
+        for j, peer in enumerate(peers):
+            peer.restart()
             began = time.perf_counter()
-            train()
+            peer.train(n_steps)
             seconds[i, j] = time.perf_counter() - began
-            final[j] = np.array(network.parameters)
-    difference = max(np.abs(final[0] - other).max() for other in final[1:])
+    ours, *others = (peer.parameters for peer in peers)
+    difference = max(np.abs(other - ours).max() for other in others)
     if not difference < 1e-9:
-        raise RuntimeError(f"the three trainings ended at weights that differ by {difference}")
-    n_steps = n_epochs * math.ceil(len(X) / batch_size)
-    return Times(*seconds.min(axis=0) / n_steps, difference)
-
-
-def three_ways(layer_sizes, X, y, batch_size, n_epochs, seed):
-    """Functions that give a fresh network and what trains it: cbackprop, NumPy, pure Python."""
-    softmax = {"output_activation": "softmax", "loss": "log_loss"} if y.shape[1] > 1 else {}
-    start = Network(layer_sizes, **softmax, random_state=seed).parameters.copy()
-    X_lists, y_lists, start_list = X.tolist(), y.tolist(), start.tolist()
-    options = {"batch_size": batch_size, "n_epochs": n_epochs}
-    # All take the rows as they come: the three have different random numbers to shuffle with.
-    in_order = options | {"shuffle": False}
-
-    def in_cbackprop():
-        network = Network(layer_sizes, **softmax)
-        network.parameters = start
-        return network, lambda: network.train(X, y, optimizer=SGD(0.01), **in_order)
-
-    def in_numpy():
-        network = NumpyNetwork(layer_sizes, start, **softmax)
-        return network, lambda: network.train(X, y, learning_rate=0.01, **options)
-
-    def in_pure_python():
-        network = pure.Network(layer_sizes, **softmax)
-        network.parameters = start_list
-        rule = pure.SGD(0.01)
-        return network, lambda: network.train(X_lists, y_lists, optimizer=rule, **in_order)
-
-    return in_cbackprop, in_numpy, in_pure_python
+        raise RuntimeError(f"the three trainings ended at weights that differ by {difference:.0e}")
+    return Times((seconds.min(axis=0) / n_steps).tolist(), difference)
 
 
 def in_microseconds(seconds):

@@ -160,14 +160,14 @@ class _BaseMLP(Estimator):
         if interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=2)
         else:
-            self._report_end(losses)
+            self._report_end()
         return self
 
     def _make_network(self, X, targets, random_state):
         """A network with scikit-learn's initial weights for X and y."""
         hidden = self.hidden_layer_sizes
         hidden = [int(size) for size in ((hidden,) if isinstance(hidden, Integral) else hidden)]
-        network = Network(
+        return Network(
             (X.shape[1], *hidden, targets.n_outputs),
             activation=self.activation,
             output_activation=targets.output_activation,
@@ -175,12 +175,6 @@ class _BaseMLP(Estimator):
             dtype=np.float32 if X.dtype.newbyteorder("=") == np.float32 else np.float64,
             random_state=random_state,
         )
-        if not hidden:
-            # scikit-learn scales even these weights for `activation`, Network for the output's.
-            factor = {"logistic": 2.0}
-            ratio = factor.get(self.activation, 6.0) / factor.get(targets.output_activation, 6.0)
-            network.parameters *= np.sqrt(ratio)
-        return network
 
     def _make_optimizer(self):
         if self.solver == "sgd":
@@ -203,12 +197,10 @@ class _BaseMLP(Estimator):
         return self.batch_size  # which the engine clips
 
     def _train(self, network, X, targets, sample_weight, random_state, losses):
-        """Run the epochs; the loss of each is appended to `losses` when it is finished."""
+        """Run the epochs; the loss of each is appended to `losses` as it finishes."""
 
-        def epoch_finished(state):
-            losses.append(state.loss)
-            if self.verbose:
-                print(f"Iteration {state.epoch}, loss = {state.loss:.8f}")
+        def print_loss(state):
+            print(f"Iteration {state.epoch}, loss = {state.loss:.8f}")
 
         train_with_order(
             network,
@@ -224,14 +216,17 @@ class _BaseMLP(Estimator):
             sample_weight=sample_weight,
             alpha=self.alpha,
             loss_scale=targets.loss_scale,
+            # scikit-learn keeps probabilities that far from 0
+            loss_limit=-np.log(np.finfo(network.dtype).eps),
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
-            callback=epoch_finished,
+            callback=print_loss if self.verbose else None,
+            losses=losses,
         )
 
-    def _report_end(self, losses):
+    def _report_end(self):
         """Say why training ended: in a printed line or, at `max_iter`, in a warning."""
-        if epochs_without_improvement(losses, self.tol) > self.n_iter_no_change:
+        if epochs_without_improvement(self.loss_curve_, self.tol) > self.n_iter_no_change:
             if self.verbose:
                 print(
                     f"Training loss did not improve more than tol={self.tol:f} for "

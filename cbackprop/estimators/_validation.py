@@ -162,7 +162,7 @@ def check_features(X, estimator_name, n_features=None):
 def check_targets(y, n_samples):
     """y as an array of one or two dimensions with a row for each row of X."""
     y = as_array(y, "y")
-    if y.ndim not in (1, 2) or 0 in y.shape[1:]:
+    if y.ndim not in (1, 2) or 0 in y.shape:
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_outputs); got {y.shape}")
     if len(y) != n_samples:
         raise ValueError(f"y has {len(y)} rows, but X has {n_samples}")

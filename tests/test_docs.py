@@ -1,0 +1,27 @@
+"""The code in the README and in the guide runs, and prints what stands there."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_readme_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        names = {}
+        exec(compile(block, "README.md", "exec"), names)
+        if "network" in names:
+            predicted = names["network"].predict(names["X"]).ravel()
+            assert predicted == pytest.approx(names["y"], abs=0.01)
+
+
+def test_the_guide_runs():
+    pytest.importorskip("scipy")
+    results = doctest.testfile(str(ROOT / "docs" / "guide.md"), module_relative=False)
+    assert results.attempted > 30
+    assert results.failed == 0

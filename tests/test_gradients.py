@@ -1,0 +1,348 @@
+"""Gradients, deltas and input gradients against central differences of order 4 of the loss.
+
+The loss is written once more in NumPy, from the definitions. What the engine says its derivatives
+are is compared with differences of that, along random directions: each touches every parameter,
+and keeps the sign.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cbackprop import Network
+
+STEP = 1e-4
+# relu, and the second derivative of softsign, jump at 0: no preactivation may come close to it.
+MARGIN = 50 * STEP
+
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0),
+    "softsign": lambda z: z / (1 + np.abs(z)),
+    "exp": np.exp,
+    "softmax": lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True),
+}
+HIDDEN = ["identity", "sigmoid", "tanh", "relu", "softsign"]
+
+
+def xlogy(x, y):
+    return np.where(x == 0, 0, x * np.log(np.where(x == 0, 1, y)))
+
+
+# z: the last preactivations, p: predictions, t: targets; one loss a row
+LOSSES = {
+    "squared_error": lambda z, p, t: ((p - t) ** 2).sum(axis=1) / 2,
+    "log_loss": lambda z, p, t: -xlogy(t, p).sum(axis=1),
+    # -t log(p) - (1 - t) log(1 - p), without 1 - p: next to p = 1 it has few digits
+    "binary_log_loss": lambda z, p, t: (np.logaddexp(0, z) - t * z).sum(axis=1),
+    "poisson": lambda z, p, t: (xlogy(t, t / p) - t + p).sum(axis=1),
+}
+PAIRS = [
+    *(("squared_error", output) for output in [*HIDDEN, "exp"]),
+    ("log_loss", "softmax"),
+    ("binary_log_loss", "sigmoid"),
+    ("poisson", "exp"),
+]
+# Around one vector and one panel, no hidden layer to three. Layers of one to three outputs and more
+# inputs, which the engine keeps transposed, come first, last and in the middle; so do layers of as
+# few outputs and no more inputs.
+LINEAR = [(3, 1), (33, 2), (17, 3), (2, 3), (5, 16), (16, 17)]
+DEEP = [(2, 2, 1), (16, 33, 2), (33, 3, 33, 1), (5, 17, 2, 16), (3, 16, 17, 33, 2)]
+CASES = [
+    *((sizes, [], *pair) for sizes in LINEAR for pair in PAIRS),
+    *((sizes, hidden, *pair) for sizes in DEEP for hidden in HIDDEN for pair in PAIRS),
+    *((sizes, "tanh", *pair) for sizes in [(17, 16, 3), (4, 17, 17)] for pair in PAIRS),
+    *(((40, 1, 1, 5, 3), "sigmoid", *pair) for pair in PAIRS),
+]
+
+
+def reference(network, parameters, X, y, shifts=()):
+    """The loss of every row, in float64; shifts: (layer, what is added to its preactivations)"""
+    start, activations = 0, X
+    names = (*network.activation, network.output_activation)
+    for k, (n_in, n_out) in enumerate(
+        zip(network.layer_sizes[:-1], network.layer_sizes[1:], strict=True)
+    ):
+        weights = parameters[start : start + n_in * n_out].reshape(n_in, n_out)
+        biases = parameters[start + n_in * n_out : start + (n_in + 1) * n_out]
+        start += (n_in + 1) * n_out
+        preactivations = activations @ weights + biases + dict(shifts).get(k, 0)
+        activations = ACTIVATIONS[names[k]](preactivations)
+    return LOSSES[network.loss](preactivations, activations, y)
+
+
+def directional_derivative(f, direction):
+    """df along a direction at 0, by central differences of order 4"""
+    near = f(STEP * direction) - f(-STEP * direction)
+    far = f(2 * STEP * direction) - f(-2 * STEP * direction)
+    return (8 * near - far) / (12 * STEP)
+
+
+def check_derivative(f, derivative, rng, axis=None):
+    """The derivative of f at 0, along five directions; axis=1: of each row of f by itself."""
+    scale = np.abs(f(np.zeros_like(derivative))).max()
+    for _ in range(5):
+        direction = rng.normal(size=derivative.shape)
+        direction /= np.linalg.norm(direction, axis=axis, keepdims=True)
+        expected = directional_derivative(f, direction)
+        got = (derivative * direction).sum(axis=axis)
+        # The differences are exact up to the rounding of f, divided by the step.
+        np.testing.assert_allclose(got, expected, rtol=1e-8, atol=1e-16 / STEP * 10 * (1 + scale))
+
+
+def make_targets(loss, n_samples, n_outputs, rng):
+    if loss == "squared_error":
+        return rng.normal(size=(n_samples, n_outputs))
+    if loss == "poisson":
+        return rng.poisson(1.5, size=(n_samples, n_outputs)).astype(float)
+    y = rng.uniform(size=(n_samples, n_outputs))
+    y[rng.uniform(size=y.shape) < 0.2] = 0  # where t log(p) has its limit
+    if loss == "binary_log_loss":
+        y[rng.uniform(size=y.shape) < 0.2] = 1
+        return y
+    y[y.sum(axis=1) == 0] = 1
+    return y / y.sum(axis=1, keepdims=True)
+
+
+def make_case(layer_sizes, activation, loss, output_activation, n_samples=5, dtype="float64"):
+    """A network and data on which every derivative is smooth."""
+    rng = np.random.default_rng(sum(layer_sizes))
+    network = Network(layer_sizes, activation, output_activation, loss, dtype, random_state=1)
+    # larger than at the beginning, where all is nearly linear
+    network.parameters = 1.5 * network.parameters
+    candidates = rng.normal(size=(100 + 10 * n_samples, layer_sizes[0]))
+    network64 = Network(layer_sizes, activation, output_activation, loss)
+    network64.parameters = network.parameters
+    smooth = [True] * len(candidates)
+    activations = candidates
+    names = (*network.activation, output_activation)
+    for weights, biases, name in zip(network64.weights, network64.biases, names, strict=True):
+        preactivations = activations @ weights + biases
+        activations = ACTIVATIONS[name](preactivations)
+        if name in ("relu", "softsign"):
+            smooth = smooth & (np.abs(preactivations) > MARGIN).all(axis=1)
+    X = candidates[smooth][:n_samples]
+    assert len(X) == n_samples
+    return network, X, make_targets(loss, n_samples, layer_sizes[-1], rng), rng
+
+
+def total(losses, sample_weight, reduction):
+    weights = np.ones(len(losses)) if sample_weight is None else sample_weight
+    value = (losses * weights).sum()
+    return value / weights.sum() if reduction == "mean" else value
+
+
+def check_gradient(network, X, y, rng, sample_weight=None, reduction="mean", spoil=None):
+    """`loss_and_gradient` against differences; `spoil` changes the gradient before that."""
+    parameters = network.parameters
+
+    def f(shift):
+        losses = reference(network, parameters + shift, X, y)
+        return total(losses, sample_weight, reduction)
+
+    value, gradient = network.loss_and_gradient(X, y, sample_weight, reduction)
+    assert type(value) is float
+    assert gradient.shape == parameters.shape
+    assert gradient.dtype == np.float64
+    expected = f(0)
+    assert value == pytest.approx(expected, rel=1e-12, abs=1e-14)
+    assert network.loss_value(X, y, sample_weight, reduction) == pytest.approx(value, rel=1e-13)
+    check_derivative(f, spoil(gradient) if spoil else gradient, rng)
+
+
+@pytest.mark.parametrize(
+    ("layer_sizes", "activation", "loss", "output_activation"),
+    CASES,
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else value or "none",
+)
+class TestEveryNetwork:
+    def test_gradient(self, layer_sizes, activation, loss, output_activation):
+        network, X, y, rng = make_case(layer_sizes, activation, loss, output_activation)
+        check_gradient(network, X, y, rng)
+
+    def test_deltas(self, layer_sizes, activation, loss, output_activation):
+        """Each row's loss depends on its own preactivations only: rows are judged one by one."""
+        network, X, y, rng = make_case(layer_sizes, activation, loss, output_activation)
+        parameters = network.parameters
+        deltas = network.deltas(X, y)
+        assert [layer.shape for layer in deltas] == [(len(X), size) for size in layer_sizes[1:]]
+        for k, layer in enumerate(deltas):
+
+            def f(shift, k=k):
+                return reference(network, parameters, X, y, [(k, shift)])
+
+            check_derivative(f, layer, rng, axis=1)
+
+    def test_input_gradient(self, layer_sizes, activation, loss, output_activation):
+        network, X, y, rng = make_case(layer_sizes, activation, loss, output_activation)
+        parameters = network.parameters
+        gradient = network.input_gradient(X, y)
+        assert gradient.shape == X.shape
+        check_derivative(
+            lambda shift: reference(network, parameters, X + shift, y), gradient, rng, axis=1
+        )
+
+
+MIXED = (9, 17, 16, 2), ["tanh", "sigmoid"]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("n_samples", "loss", "output_activation"),
+    [
+        *((n_samples, *pair) for pair in PAIRS for n_samples in (1, 600)),
+        # A block has 256 rows; their sums are folded by a tree.
+        *((n, "log_loss", "softmax") for n in (255, 256, 257, 511, 512, 513, 1025, 1300)),
+    ],
+)
+def test_gradient_over_rows(n_samples, loss, output_activation, weighted, reduction):
+    network, X, y, rng = make_case(*MIXED, loss, output_activation, n_samples)
+    sample_weight = None
+    if weighted:
+        sample_weight = rng.uniform(0.1, 3, size=n_samples)
+        sample_weight[1::7] = 0
+    check_gradient(network, X, y, rng, sample_weight, reduction)
+
+
+@pytest.mark.parametrize("layer_sizes", [(33, 2), (4, 17, 1)])
+def test_one_row_of_many_gets_all_the_weight(layer_sizes):
+    """Each row's own gradient is found in the sum, wherever its block lies."""
+    network, X, y, _ = make_case(layer_sizes, "tanh", "squared_error", "identity", 1030)
+    for row in (0, 255, 256, 767, 1023, 1024, 1029):
+        sample_weight = np.zeros(len(X))
+        sample_weight[row] = 4
+        value, gradient = network.loss_and_gradient(X, y, sample_weight)
+        expected, expected_gradient = network.loss_and_gradient(X[[row]], y[[row]])
+        assert value == pytest.approx(expected, rel=1e-14)
+        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize(("loss", "output_activation"), PAIRS)
+def test_deltas_and_input_gradient_over_several_blocks(loss, output_activation):
+    network, X, y, rng = make_case(*MIXED, loss, output_activation, 600)
+    parameters = network.parameters
+    for k, layer in enumerate(network.deltas(X, y)):
+
+        def f(shift, k=k):
+            return reference(network, parameters, X, y, [(k, shift)])
+
+        check_derivative(f, layer, rng, axis=1)
+    check_derivative(
+        lambda shift: reference(network, parameters, X + shift, y),
+        network.input_gradient(X, y),
+        rng,
+        axis=1,
+    )
+
+
+@pytest.mark.parametrize("n_samples", [5, 600])
+def test_class_numbers_are_rows_of_one_probability(n_samples):
+    network, X, _, rng = make_case((4, 6, 17), "tanh", "log_loss", "softmax", n_samples)
+    classes = rng.integers(17, size=n_samples)
+    one_hot = np.eye(17)[classes]
+    check_gradient(network, X, one_hot, rng)
+    for y in (classes, classes.tolist(), classes.astype(np.int8), classes.astype(float)):
+        value, gradient = network.loss_and_gradient(X, y)
+        expected, expected_gradient = network.loss_and_gradient(X, one_hot)
+        assert value == expected
+        assert gradient.tobytes() == expected_gradient.tobytes()
+        assert network.loss_value(X, y) == network.loss_value(X, one_hot)
+        for got, want in zip(network.deltas(X, y), network.deltas(X, one_hot), strict=True):
+            assert got.tobytes() == want.tobytes()
+        got = network.input_gradient(X, y)
+        assert got.tobytes() == network.input_gradient(X, one_hot).tobytes()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    layer_sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    activation=st.sampled_from(["identity", "sigmoid", "tanh"]),
+    pair=st.sampled_from(PAIRS),
+    n_samples=st.integers(1, 400),
+    weighted=st.booleans(),
+    reduction=st.sampled_from(["mean", "sum"]),
+)
+def test_gradient_of_any_shape(layer_sizes, activation, pair, n_samples, weighted, reduction):
+    if pair[1] in ("relu", "softsign") and layer_sizes[-1] > 10:
+        layer_sizes[-1] = 10  # or too few rows would stay clear of the bends
+    network, X, y, rng = make_case(tuple(layer_sizes), activation, *pair, n_samples)
+    sample_weight = rng.uniform(0.1, 3, size=n_samples) if weighted else None
+    check_gradient(network, X, y, rng, sample_weight, reduction)
+
+
+@pytest.mark.parametrize("layer_sizes", [(33, 2), (4, 17, 16), (33, 3, 33, 1), (3, 16, 17, 33, 2)])
+@pytest.mark.parametrize("activation", HIDDEN)
+@pytest.mark.parametrize(("loss", "output_activation"), PAIRS)
+def test_float32_is_near_float64(loss, output_activation, activation, layer_sizes):
+    activation = activation if len(layer_sizes) > 2 else []
+    single, X, y, rng = make_case(
+        layer_sizes, activation, loss, output_activation, 300, dtype="float32"
+    )
+    double = Network(layer_sizes, activation, output_activation, loss)
+    double.parameters = single.parameters
+    # numbers that both hold exactly; each row of y still sums to 1
+    X = X.astype(np.float32)
+    if loss == "log_loss":
+        y = np.eye(layer_sizes[-1])[rng.integers(layer_sizes[-1], size=300)]
+    y = y.astype(np.float32)
+    sample_weight = rng.uniform(0.1, 3, size=300).astype(np.float32)
+
+    value, gradient = single.loss_and_gradient(X, y, sample_weight)
+    expected, expected_gradient = double.loss_and_gradient(X, y, sample_weight)
+    pairs = [
+        (gradient, expected_gradient),
+        (single.input_gradient(X, y), double.input_gradient(X, y)),
+        *zip(single.deltas(X, y), double.deltas(X, y), strict=True),
+    ]
+    # 0 = log(1) where there is only one class: rounding is relative to the terms, of order 1
+    assert value == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    for got, want in pairs:
+        assert got.dtype == np.float32
+        assert want.dtype == np.float64
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5 * (1 + np.abs(want).max()))
+
+
+SMALL = (3, 4, 2), "tanh"
+
+
+@pytest.mark.parametrize(("loss", "output_activation"), PAIRS)
+class TestTheJudge:
+    """What finds no fault with the engine must find it with a wrong gradient."""
+
+    def check(self, loss, output_activation, spoil):
+        network, X, y, rng = make_case(*SMALL, loss, output_activation)
+        check_gradient(network, X, y, rng, spoil=spoil)
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            np.negative,
+            np.zeros_like,
+            lambda gradient: 1.0001 * gradient,
+            lambda gradient: 5 * gradient,  # the sum over five rows in place of the mean
+            lambda gradient: gradient[::-1],
+            lambda gradient: np.roll(gradient, 1),
+            # weights of the first layer transposed
+            lambda gradient: np.concatenate([gradient[:12].reshape(3, 4).T.ravel(), gradient[12:]]),
+        ],
+        ids=["negated", "zero", "scaled", "summed", "reversed", "shifted", "transposed"],
+    )
+    def test_catches_a_wrong_gradient(self, loss, output_activation, spoil):
+        self.check(loss, output_activation, lambda gradient: gradient)
+        with pytest.raises(AssertionError, match="tolerance"):
+            self.check(loss, output_activation, spoil)
+
+    def test_catches_each_wrong_entry(self, loss, output_activation):
+        for entry in range(Network(SMALL[0]).n_parameters):
+            for factor in (-1, 1.001):
+
+                def spoil(gradient, entry=entry, factor=factor):
+                    gradient[entry] *= factor
+                    return gradient
+
+                with pytest.raises(AssertionError, match="tolerance"):
+                    self.check(loss, output_activation, spoil)

@@ -17,16 +17,31 @@ DEBUG = os.environ.get("CBACKPROP_DEBUG", "0") != "0"
 SAFE = {"language_level": 3, "freethreading_compatible": True, "auto_pickle": False}
 FAST = {"boundscheck": DEBUG, "wraparound": DEBUG, "initializedcheck": DEBUG, "cdivision": True}
 # The kernels work on pointers: nothing there that bounds checks could see.
-KERNEL = SAFE | {"boundscheck": False, "wraparound": False, "initializedcheck": False, "cdivision": True}
+KERNEL = SAFE | {
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+}
 
 WINDOWS = sys.platform == "win32"
 MACHINE = platform.machine().lower()
 # -ffp-contract=off: what is fused is said in the source, so that all compilers give the same bits.
-FLAGS = ["/O2"] if WINDOWS else [
-    "-O3", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden", "-g0",
-    # Cython's own loops compare signed with unsigned; vectors stay inside one module
-    "-Wno-sign-compare", "-Wno-psabi", "-Wno-unused-function",
-]
+FLAGS = (
+    ["/O2"]
+    if WINDOWS
+    else [
+        "-O3",
+        "-fno-math-errno",
+        "-ffp-contract=off",
+        "-fvisibility=hidden",
+        "-g0",
+        # Cython's own loops compare signed with unsigned; vectors stay inside one module
+        "-Wno-sign-compare",
+        "-Wno-psabi",
+        "-Wno-unused-function",
+    ]
+)
 LINK = [] if WINDOWS or sys.platform == "darwin" else ["-Wl,-s"]
 
 # instruction set: bytes in a vector (0: a compiler without vector types), flags
@@ -48,8 +63,12 @@ PRECISIONS = {"float32": ("float", 4), "float64": ("double", 8)}
 def modules(names, macros=()):
     return [
         Extension(
-            f"cbackprop.{name}", [f"cbackprop/{name.replace('.', '/')}.pyx"], define_macros=list(macros),
-            extra_compile_args=FLAGS, extra_link_args=LINK)
+            f"cbackprop.{name}",
+            [f"cbackprop/{name.replace('.', '/')}.pyx"],
+            define_macros=list(macros),
+            extra_compile_args=FLAGS,
+            extra_link_args=LINK,
+        )
         for name in names
     ]
 
@@ -57,7 +76,7 @@ def modules(names, macros=()):
 def kernels():
     """One extension for each instruction set and precision, each from a copy of its own.
 
-    Parallel builds of one shared source would write one object file at the same time (setuptools #3942).
+    Parallel builds of one shared source would write one object file at once (setuptools #3942).
     """
     copies = BUILD / "kernels"
     copies.mkdir(parents=True, exist_ok=True)
@@ -69,14 +88,21 @@ def kernels():
             copy = copies / f"{name}.pyx"
             if not copy.exists() or copy.read_text() != source.read_text():
                 shutil.copyfile(source, copy)
-            found.append(Extension(
-                f"cbackprop._kernels.{name}", [str(copy)],
-                define_macros=[
-                    ("CBACKPROP_REAL", real), ("CBACKPROP_REAL_BYTES", str(real_bytes)),
-                    ("CBACKPROP_VECTOR_BYTES", str(vector_bytes)),
-                ],
-                include_dirs=["cbackprop/_kernels"], depends=["cbackprop/_kernels/simd.h"],
-                extra_compile_args=FLAGS + flags, extra_link_args=LINK))
+            found.append(
+                Extension(
+                    f"cbackprop._kernels.{name}",
+                    [str(copy)],
+                    define_macros=[
+                        ("CBACKPROP_REAL", real),
+                        ("CBACKPROP_REAL_BYTES", str(real_bytes)),
+                        ("CBACKPROP_VECTOR_BYTES", str(vector_bytes)),
+                    ],
+                    include_dirs=["cbackprop/_kernels"],
+                    depends=["cbackprop/_kernels/simd.h"],
+                    extra_compile_args=FLAGS + flags,
+                    extra_link_args=LINK,
+                )
+            )
     return found
 
 
@@ -94,7 +120,12 @@ def extensions():
     floors = (
         (kernels(), KERNEL),
         (modules(["_kernels.dispatch"], config) + modules(["_kernels.testing"]), SAFE),
-        (modules(["_memory", "activations", "dense", "losses", "backprop", "optimizers", "training"]), SAFE | FAST),
+        (
+            modules(
+                ["_memory", "activations", "dense", "losses", "backprop", "optimizers", "training"]
+            ),
+            SAFE | FAST,
+        ),
         # checks arguments and calls: nothing in it indexes arrays
         (modules(["network"]), SAFE),
     )
@@ -102,8 +133,12 @@ def extensions():
         extension
         for sources, directives in floors
         for extension in cythonize(
-            sources, compiler_directives=directives, build_dir=str(BUILD / "cython"), include_path=["."],
-            nthreads=0 if WINDOWS else os.cpu_count())
+            sources,
+            compiler_directives=directives,
+            build_dir=str(BUILD / "cython"),
+            include_path=["."],
+            nthreads=0 if WINDOWS else os.cpu_count(),
+        )
     ]
 
 

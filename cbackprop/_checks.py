@@ -1,5 +1,6 @@
-"""Arguments, checked: each function returns what the engine takes, or raises an error that names the argument."""
+"""Arguments, checked: each function returns what the engine takes, or raises a named error."""
 
+import itertools
 import numbers
 import operator
 import sys
@@ -11,7 +12,7 @@ _ELEMENTS_AT_ONCE = 1 << 20
 
 
 def as_array(name, value, dtype):
-    """A C-contiguous, aligned array of native numbers in dtype: the array itself where it is one."""
+    """A C-contiguous, aligned array of native numbers in dtype; the array itself if it is one."""
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -62,7 +63,8 @@ def as_targets(y, dtype, n_samples, n_outputs, loss):
         worst = np.abs(sums - 1).argmax()
         if abs(sums[worst] - 1) > 1e-4:
             raise ValueError(
-                f"y must be probabilities for log_loss, each row of sum 1; row {worst} sums to {sums[worst]}"
+                "y must be probabilities for log_loss, each row of sum 1; "
+                f"row {worst} sums to {sums[worst]}"
             )
     return array, None
 
@@ -153,7 +155,7 @@ def as_dtype(dtype):
 
 def n_parameters(sizes, dtype):
     """The number of weights and biases; a MemoryError where no array could hold them."""
-    count = sum((n_in + 1) * n_out for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True))
+    count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
     if count * dtype.itemsize > sys.maxsize:
         raise MemoryError(f"layer_sizes {sizes} make {count} parameters, too many for memory")
     return count

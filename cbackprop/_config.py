@@ -6,9 +6,11 @@ import numpy as np
 
 from cbackprop._kernels import dispatch
 
+UNFUSED = " (no fused multiply-add: the last bits may differ from those of other machines)"
+
 
 def show_config():
-    """Prints the version, the compiler and its flags, the instruction sets, the precisions and the threads."""
+    """Print the version, the compiler and its flags, instruction sets, precisions and threads."""
     from cbackprop import __version__
 
     fused = dispatch.IN_USE != "baseline"
@@ -20,8 +22,7 @@ def show_config():
         "flags": dispatch.FLAGS,
         "instruction sets built": ", ".join(dispatch.BUILT),
         "found on this processor": ", ".join(dispatch.FOUND),
-        "in use": dispatch.IN_USE
-        + ("" if fused else " (no fused multiply-add: results may differ from other machines' in the last bits)"),
+        "in use": dispatch.IN_USE + ("" if fused else UNFUSED),
         "precisions": ", ".join(
             f"{name} ({np.finfo(name).bits} bits, epsilon {np.finfo(name).eps:.3g})"
             for name in ("float32", "float64")

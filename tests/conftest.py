@@ -200,14 +200,14 @@ class Kernels:
         self.run.softmax(rows.memory, rows.stride, rows.n_columns, len(rows.rows))
         return rows
 
-    def loss(self, name, z, y, weights=None, stride=None):
+    def loss(self, name, z, y, weights=None, stride=None, limit=np.inf):
         """(the loss, the outputs, the deltas) for plain matrices"""
         outputs, targets = self.panels(z, stride), self.panels(y, stride)
         deltas = self.empty(*z.shape, stride)
         total = self.run.loss(
             *(name, outputs.memory, targets.memory),
             *(None if weights is None else self.numbers(weights), outputs.stride),
-            *(z.shape[1], len(z), deltas.memory),
+            *(z.shape[1], len(z), deltas.memory, limit),
         )
         return total, outputs, deltas
 

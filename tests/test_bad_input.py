@@ -1,4 +1,4 @@
-"""Odd input gives the numbers of plain input; bad input is refused, and the network stays as it was.
+"""Odd input gives the numbers of plain input; bad input is refused and leaves the network alone.
 
 Of `Network`, of `train`, and of the parts (dense, activations, backprop).
 """
@@ -6,6 +6,7 @@ Of `Network`, of `train`, and of the parts (dense, activations, backprop).
 import copy
 import pickle
 import threading
+from itertools import product
 
 import numpy as np
 import pytest
@@ -255,7 +256,9 @@ def test_numbers_may_be_of_any_type():
     assert Adam(np.float64(1), 0, 0, 1) == Adam(1.0, 0.0, 0.0, 1.0)
 
 
-@pytest.mark.parametrize("layer_sizes", [[3, 2], np.array([3, 2]), (np.int8(3), 2), range(3, 1, -1)])
+@pytest.mark.parametrize(
+    "layer_sizes", [[3, 2], np.array([3, 2]), (np.int8(3), 2), range(3, 1, -1)]
+)
 def test_layer_sizes_may_be_any_sequence(layer_sizes):
     network = Network(layer_sizes)
     assert network.layer_sizes == (3, 2)
@@ -265,8 +268,7 @@ def test_layer_sizes_may_be_any_sequence(layer_sizes):
 @pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("float32"), "f4", "single"])
 def test_dtype_may_be_anything_that_numpy_knows(dtype):
     network = Network((3, 2), dtype=dtype)
-    assert network.dtype is np.dtype("float32")
-    assert network.parameters.dtype == np.dtype("float32")
+    assert network.dtype == network.parameters.dtype == np.dtype("float32")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -359,7 +361,10 @@ class TestOut:
 )
 def test_layouts_of_any_shape(layer_sizes, n_samples, layout, dtype):
     rng = np.random.default_rng(n_samples)
-    arrays = rng.normal(size=(n_samples, layer_sizes[0])), rng.normal(size=(n_samples, layer_sizes[-1]))
+    arrays = (
+        rng.normal(size=(n_samples, layer_sizes[0])),
+        rng.normal(size=(n_samples, layer_sizes[-1])),
+    )
     results = []
     for X, y in (arrays, map(LAYOUTS[layout], arrays)):
         network = Network(layer_sizes, dtype=dtype, random_state=0)
@@ -401,6 +406,12 @@ def with_entry(array, at, value):
     return array
 
 
+def with_none(array):
+    array = array.astype(object)
+    array[-1, ...] = None
+    return array
+
+
 # how to spoil an array: the error, what it says
 BAD_ARRAYS = {
     "None": (lambda array: None, TypeError, "object"),
@@ -411,7 +422,7 @@ BAD_ARRAYS = {
     "complex": (lambda array: array.astype(complex), TypeError, "complex128"),
     "dates": (lambda array: array.astype("M8[s]"), TypeError, "datetime64"),
     "records": (lambda array: array.astype([("x", float)]), TypeError, "[('x'"),
-    "a None inside": (lambda array: [*array[:-1].tolist(), None], TypeError, "object"),
+    "a None inside": (lambda array: with_none(array).tolist(), TypeError, "object"),
     "ragged": (lambda array: [[1.0, 2.0], [3.0]], ValueError, "inhomogeneous"),
     "dict": (lambda array: {0: array}, TypeError, "object"),
     "generator": (lambda array: (row for row in array), TypeError, "object"),
@@ -424,16 +435,17 @@ BAD_ARRAYS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*datetime.*:DeprecationWarning")
-@pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("bad", [*BAD_ARRAYS, "transposed", "one column less", "no columns", "1-D"])
+BAD = [*BAD_ARRAYS, "transposed", "one column less", "no columns", "1-D"]
+LENGTHS = ["one row less", "one row more"]
+
+
 class TestBadArrays:
     def spoiled(self, array, bad):
         """(array, error, words)"""
         more = {
             "transposed": (array.T, ValueError, f"{array.T.shape}"),
             "one column less": (array[..., :-1], ValueError, f"{array[..., :-1].shape}"),
-            "no columns": (array[:, :0] if array.ndim == 2 else [[]], ValueError, "0)"),
+            "no columns": (array[..., :0], ValueError, "0)"),
             "1-D": (array[..., 0], ValueError, f"{array[..., 0].shape}"),
         }
         if bad in more:
@@ -441,39 +453,40 @@ class TestBadArrays:
         spoil, error, word = BAD_ARRAYS[bad]
         return spoil(array), error, word
 
-    def test_X(self, name, bad):
+    @pytest.mark.parametrize("name", CALLS)
+    @pytest.mark.parametrize("bad", [bad for bad in BAD if bad not in LENGTHS])
+    def test_X(self, bad, name):
         X, y = make_data()
         spoiled, error, word = self.spoiled(X, bad)
-        if bad in ("one row less", "one row more"):
-            if name not in WITH_TARGETS:
-                pytest.skip("any number of rows will do")
-            # it may as well be y whose number of rows is wrong
-            check_data_refused(name, error, ["X", "y", word, "300"], spoiled, y)
-        else:
-            check_data_refused(name, error, ["X", word], spoiled, y)
+        check_data_refused(name, error, ["X", word], spoiled, y)
 
-    @pytest.mark.parametrize("loss", LOSSES)
-    def test_y(self, name, bad, loss):
-        if name not in WITH_TARGETS:
-            pytest.skip("takes no targets")
+    @pytest.mark.parametrize("name", WITH_TARGETS)
+    @pytest.mark.parametrize("bad", LENGTHS)
+    def test_X_and_y_of_two_lengths(self, bad, name):
+        X, y = make_data()
+        spoiled, error, word = self.spoiled(X, bad)
+        check_data_refused(name, error, ["X", "y", word, "300"], spoiled, y)
+
+    @pytest.mark.parametrize("name", WITH_TARGETS)
+    @pytest.mark.parametrize(
+        ("bad", "loss"),
+        # for log_loss one dimension is that of class numbers
+        [(bad, loss) for bad in BAD for loss in LOSSES if (bad, loss) != ("1-D", "log_loss")],
+    )
+    def test_y(self, bad, loss, name):
         X, y = make_data(loss)
         spoiled, error, word = self.spoiled(y, bad)
-        if loss == "log_loss" and bad == "1-D":
-            pytest.skip("these are class numbers")
         optimizer = Adam(0.01)
         options = {"optimizer": optimizer} if name == "train" else {}
         call = calls(X, spoiled, **options)[name]
         check_refused(make_network(loss), call, error, "y", word)
         assert optimizer == Adam(0.01)
 
-    def test_sample_weight(self, name, bad):
-        if name not in WITH_WEIGHTS:
-            pytest.skip("takes no weights")
-        if bad in ("None", "transposed", "1-D", "one column less"):
-            pytest.skip("is the same as another, or is good")
+    @pytest.mark.parametrize("name", WITH_WEIGHTS)
+    @pytest.mark.parametrize("bad", [bad for bad in BAD_ARRAYS if bad != "None"])
+    def test_sample_weight(self, bad, name):
         X, y = make_data()
         spoiled, error, word = self.spoiled(np.ones(N_SAMPLES), bad)
-        word = "(1, 0)" if bad == "no columns" else word
         options = {"sample_weight": spoiled}
         check_data_refused(name, error, ["sample_weight", word], X, y, **options)
 
@@ -503,6 +516,7 @@ def test_parameters_of_other_shapes_and_types():
         )
 
 
+HIDDEN = ["identity", "sigmoid", "tanh", "relu", "softsign", "logistic"]
 NOT_FINITE = [np.nan, np.inf, -np.inf]
 ROWS = [0, 1, 63, 64, 255, 256, 299]
 MANY = {"float32": 1e39, "float64": np.longdouble("1e309")}
@@ -511,11 +525,10 @@ MANY = {"float32": 1e39, "float64": np.longdouble("1e309")}
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 class TestNotFinite:
     @pytest.mark.parametrize("value", NOT_FINITE)
-    @pytest.mark.parametrize("row", ROWS)
     @pytest.mark.parametrize("name", CALLS)
-    def test_in_X(self, name, row, value, dtype):
+    def test_in_X(self, name, value, dtype):
         X, y = make_data()
-        for column in (0, 7, 15, 16):
+        for row, column in product(ROWS, (0, 7, 15, 16)):
             words = ["X", dtype, str(value), f"[{row}, {column}]"]
             spoiled = with_entry(X, (row, column), value)
             check_data_refused(name, ValueError, words, spoiled, y, dtype=dtype)
@@ -532,12 +545,11 @@ class TestNotFinite:
                 check_refused(network, call, ValueError, "X", at), name
 
     @pytest.mark.parametrize("value", NOT_FINITE)
-    @pytest.mark.parametrize("row", [0, 255, 256, 299])
     @pytest.mark.parametrize("name", WITH_TARGETS)
     @pytest.mark.parametrize("loss", LOSSES)
-    def test_in_y(self, loss, name, row, value, dtype):
+    def test_in_y(self, loss, name, value, dtype):
         X, y = make_data(loss)
-        for column in (0, 1, 2):
+        for row, column in product(ROWS, (0, 1, 2)):
             words = ["y", dtype, str(value), f"[{row}, {column}]"]
             spoiled = with_entry(y, (row, column), value)
             check_data_refused(name, ValueError, words, X, spoiled, loss, dtype)
@@ -552,13 +564,13 @@ class TestNotFinite:
             check_data_refused(name, ValueError, words, X, spoiled, "log_loss", dtype)
 
     @pytest.mark.parametrize("value", NOT_FINITE)
-    @pytest.mark.parametrize("row", ROWS)
     @pytest.mark.parametrize("name", WITH_WEIGHTS)
-    def test_in_sample_weight(self, name, row, value, dtype):
+    def test_in_sample_weight(self, name, value, dtype):
         X, y = make_data()
-        options = {"dtype": dtype, "sample_weight": with_entry(np.ones(N_SAMPLES), row, value)}
-        words = ["sample_weight", dtype, str(value), f"[{row}]"]
-        check_data_refused(name, ValueError, words, X, y, **options)
+        for row in ROWS:
+            options = {"dtype": dtype, "sample_weight": with_entry(np.ones(N_SAMPLES), row, value)}
+            words = ["sample_weight", dtype, str(value), f"[{row}]"]
+            check_data_refused(name, ValueError, words, X, y, **options)
 
     @pytest.mark.parametrize("value", NOT_FINITE)
     def test_in_parameters(self, value, dtype):
@@ -607,6 +619,24 @@ class TestNotFinite:
             "[107]",
         )
 
+    @pytest.mark.parametrize("value", NOT_FINITE)
+    @pytest.mark.parametrize("activation", HIDDEN)
+    def test_in_training_of_the_smallest_networks(self, activation, value, dtype):
+        """Batches of one have a path of their own there."""
+        rng = np.random.default_rng(0)
+        for layer_sizes in ((2, 2, 1), (5, 3, 1), (3, 16, 1), (3, 17, 1)):
+            X, y = rng.normal(size=(30, layer_sizes[0])), rng.normal(size=(30, 1))
+            for row in (0, 29):
+                for column in range(layer_sizes[0]):
+                    spoiled = with_entry(X, (row, column), value)
+                    network = Network(layer_sizes, activation, dtype=dtype, random_state=0)
+                    call = calls(spoiled, y, batch_size=1, optimizer=SGD(0.01))["train"]
+                    check_refused(network, call, ValueError, "X", f"{value} at [{row}, {column}]")
+                spoiled = with_entry(y, (row, 0), value)
+                network = Network(layer_sizes, activation, dtype=dtype, random_state=0)
+                call = calls(X, spoiled, batch_size=1, optimizer=SGD(0.01))["train"]
+                check_refused(network, call, ValueError, "y", f"{value} at [{row}, 0]")
+
     def test_found_only_in_a_late_batch(self, dtype):
         """Batches before the bad row have changed the private parameters by then."""
         X, y = make_data()
@@ -617,9 +647,12 @@ class TestNotFinite:
                 held, seen = copy.deepcopy(optimizer), []
                 options = {"batch_size": batch_size, "shuffle": False, "callback": seen.append}
                 options |= {"optimizer": optimizer}
-                for bad in (calls(with_entry(X, (299, 16), np.nan), y, **options)["train"],
-                            calls(X, with_entry(y, (299, 2), np.inf), **options)["train"]):  # fmt: skip
-                    check_refused(network, bad, ValueError, "[299, ")
+                for data in (
+                    (with_entry(X, (299, 16), np.nan), y),
+                    (X, with_entry(y, (299, 2), np.inf)),
+                ):
+                    call = calls(*data, **options)["train"]
+                    check_refused(network, call, ValueError, "[299, ")
                     assert optimizer == held
                     assert seen == []
 
@@ -632,55 +665,57 @@ def test_finite_weights_with_an_infinite_sum():
 
 
 @pytest.mark.parametrize("name", WITH_TARGETS)
-@pytest.mark.parametrize("row", [0, 255, 256, 299])
 class TestBadTargets:
     """Numbers, but not such as go with the loss."""
 
-    def check(self, name, loss, y, *words):
+    def check(self, name, loss, y, entry, value, *words):
+        """A value that must not be at an entry of any row."""
         X, _ = make_data(loss)
-        check_data_refused(name, ValueError, ["y", loss, *words], X, y, loss)
+        for row in (0, 255, 256, 299):
+            spoiled = with_entry(y, (row, *entry), value)
+            check_data_refused(
+                name, ValueError, ["y", *(word.format(row=row) for word in words)], X, spoiled, loss
+            )
 
     @pytest.mark.parametrize("value", [3, -1, 2**40, -(2**40)])
-    @pytest.mark.parametrize("kind", [np.int64, float, list])
-    def test_class_numbers_outside_the_range(self, name, row, kind, value):
-        X, y = make_data("log_loss")
-        classes = with_entry(y.argmax(axis=1), row, value)
-        classes = classes.tolist() if kind is list else classes.astype(kind)
-        words = ["y", "0 to 2", str(value)]
-        check_data_refused(name, ValueError, words, X, classes, "log_loss")
+    @pytest.mark.parametrize("kind", [np.int64, float])
+    def test_class_numbers_outside_the_range(self, name, kind, value):
+        _, y = make_data("log_loss")
+        classes = y.argmax(axis=1).astype(kind)
+        self.check(name, "log_loss", classes, (), value, "0 to 2", str(value))
 
     @pytest.mark.parametrize(("value", "kind"), [(255, np.uint8), (-128, np.int8), (2**63, "u8")])
-    def test_class_numbers_that_might_wrap_around(self, name, row, value, kind):
-        X, y = make_data("log_loss")
-        classes = with_entry(y.argmax(axis=1).astype(kind), row, value)
-        words = ["y", "0 to 2", str(value)]
-        check_data_refused(name, ValueError, words, X, classes, "log_loss")
+    def test_class_numbers_that_might_wrap_around(self, name, value, kind):
+        _, y = make_data("log_loss")
+        classes = y.argmax(axis=1).astype(kind)
+        self.check(name, "log_loss", classes, (), value, "0 to 2", str(value))
 
     @pytest.mark.parametrize("value", [0.5, 1.999, -0.5, 1e-300, 1e300])
-    def test_class_numbers_that_are_no_integers(self, name, row, value):
-        X, y = make_data("log_loss")
-        classes = with_entry(y.argmax(axis=1).astype(float), row, value)
-        check_data_refused(name, ValueError, ["y", str(value)], X, classes, "log_loss")
+    def test_class_numbers_that_are_no_integers(self, name, value):
+        _, y = make_data("log_loss")
+        classes = y.argmax(axis=1).astype(float)
+        self.check(name, "log_loss", classes, (), value, str(value))
 
     @pytest.mark.parametrize("value", [-1e-3, 1.001, 2])
-    def test_binary_log_loss_outside_0_to_1(self, name, row, value):
-        y = with_entry(make_data()[1], (row, 2), value)
-        self.check(name, "binary_log_loss", y, "[0, 1]", f"{value}")
+    def test_binary_log_loss_outside_0_to_1(self, name, value):
+        _, y = make_data()
+        words = ["binary_log_loss", "[0, 1]", f"{value}"]
+        self.check(name, "binary_log_loss", y, (2,), value, *words)
 
     @pytest.mark.parametrize("value", [-1e-3, -1])
-    def test_negative_for_poisson(self, name, row, value):
-        y = with_entry(make_data()[1], (row, 2), value)
-        self.check(name, "poisson", y, ">= 0", f"{value}")
+    def test_negative_for_poisson(self, name, value):
+        _, y = make_data()
+        self.check(name, "poisson", y, (2,), value, "poisson", ">= 0", f"{value}")
 
     @pytest.mark.parametrize("value", [-1e-3, 1.001, 2])
-    def test_no_probabilities(self, name, row, value):
-        y = with_entry(make_data("log_loss")[1], (row, 2), value)
-        self.check(name, "log_loss", y, "[0, 1]", f"{value}")
+    def test_no_probabilities(self, name, value):
+        _, y = make_data("log_loss")
+        self.check(name, "log_loss", y, (2,), value, "log_loss", "[0, 1]", f"{value}")
 
     @pytest.mark.parametrize("rest", [[0, 0, 0], [0.25, 0.25, 0.25], [0.5, 0.5, 0.5], [1, 1, 0]])
-    def test_rows_of_another_sum(self, name, row, rest):
-        y = with_entry(make_data("log_loss")[1], row, rest)
-        self.check(name, "log_loss", y, f"row {row}", f"{sum(rest)}")
+    def test_rows_of_another_sum(self, name, rest):
+        _, y = make_data("log_loss")
+        self.check(name, "log_loss", y, (), rest, "log_loss", "row {row}", f"{sum(rest)}")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -698,7 +733,10 @@ def test_bad_weights(dtype, name):
     ones = np.ones(N_SAMPLES)
     for weights, word in [
         (with_entry(ones, 0, -1), "-1"),
-        (with_entry(ones, 299, -1e-30), "-1e-30" if dtype == "float64" else "-1.0000000031710769e-30"),
+        (
+            with_entry(ones, 299, -1e-30),
+            "-1e-30" if dtype == "float64" else "-1.0000000031710769e-30",
+        ),
         (-ones, "-1"),
         (0 * ones, "zero"),
         (np.zeros(N_SAMPLES, bool), "zero"),
@@ -823,7 +861,6 @@ def test_an_epsilon_that_float32_does_not_hold():
     call(make_network())
 
 
-HIDDEN = ["identity", "sigmoid", "tanh", "relu", "softsign", "logistic"]
 UNKNOWN = ["", "Tanh", " tanh", "tanh\0", "selu", "\N{SNOWMAN}"]
 
 
@@ -881,7 +918,7 @@ UNKNOWN = ["", "Tanh", " tanh", "tanh\0", "selu", "\N{SNOWMAN}"]
           for value in (None, "double precision", "", 64, 1.5, (), "(2,", [1], "f8,,")),
         # random_state
         *(({"random_state": value}, ValueError, ["random_state", repr(value)])
-          for value in (-1, 2**32, 2**70, np.int64(-1))),
+          for value in (-1, 2**32, 2**70)),
         *(({"random_state": value}, TypeError, ["random_state", repr(value)])
           for value in (1.5, "0", True, np.True_, [1], (), np.random, np.random.default_rng(0),
                         np.random.MT19937(0), np.array([1, 2]))),
@@ -965,8 +1002,14 @@ def test_a_second_thread_is_refused_while_a_network_is_trained():
 
 # ---- the parts ----
 
-FORWARD = [name for name in ("sigmoid", "tanh", "relu", "softsign", "exp", "softmax")]
-BACKWARD = ["sigmoid_backward", "tanh_backward", "relu_backward", "softsign_backward", "exp_backward"]
+FORWARD = ["sigmoid", "tanh", "relu", "softsign", "exp", "softmax"]
+BACKWARD = [
+    "sigmoid_backward",
+    "tanh_backward",
+    "relu_backward",
+    "softsign_backward",
+    "exp_backward",
+]
 
 
 def zeros(*shape, dtype=float):
@@ -1047,7 +1090,7 @@ class TestParts:
 
     def test_another_number_of_dimensions(self, function):
         for name, array in good_arguments(function).items():
-            for other in (array[0], array[None]):
+            for other in (array[0, ...], array[None]):
                 arguments = good_arguments(function) | {name: other}
                 self.check(function, (TypeError, ValueError), arguments)
 
@@ -1063,15 +1106,15 @@ class TestParts:
             arguments[name].flags.writeable = False
             self.check(function, ValueError, arguments, "read-only")
 
-    @pytest.mark.parametrize("size", [3, 4, 2])  # rows, inputs, outputs
-    def test_nothing(self, function, size):
+    def test_nothing(self, function):
         shapes, _ = PARTS[function]
-        if not any(size in shape for shape in shapes.values()):
-            pytest.skip("has none of these")
-        arguments = {
-            name: zeros(*(0 if n == size else n for n in shape)) for name, shape in shapes.items()
-        }
-        self.check(function, ValueError, arguments, "empty", "0")
+        for size in {size for shape in shapes.values() for size in shape}:
+            # no rows, no inputs, no outputs
+            arguments = {
+                name: zeros(*(0 if n == size else n for n in shape))
+                for name, shape in shapes.items()
+            }
+            self.check(function, ValueError, arguments, "empty", "0")
 
 
 @pytest.mark.parametrize("n_out", [1, 2, 16, 17, 40])
@@ -1113,7 +1156,7 @@ def test_the_parts_keep_what_is_not_finite_in_its_row(value, n_out):
 
 
 class TestBackprop:
-    """`forward`, `deltas` and `gradients` over whole networks: four inputs, two hidden units, one output"""
+    """`forward`, `deltas` and `gradients` over a network of four inputs, two units, one output"""
 
     def arguments(self):
         rng = np.random.default_rng(0)
@@ -1132,7 +1175,7 @@ class TestBackprop:
             assert word in str(caught.value)
 
     def test_the_parts_are_the_network(self):
-        X, weights, biases, names = self.arguments()
+        X, weights, biases, _ = self.arguments()
         network = Network((4, 2, 1), "tanh")
         pairs = zip(weights, biases, strict=True)
         network.parameters = np.concatenate([part.ravel() for pair in pairs for part in pair])

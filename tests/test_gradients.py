@@ -163,7 +163,7 @@ class TestEveryNetwork:
         network, X, y, rng = make_case(layer_sizes, activation, loss, output_activation)
         check_gradient(network, X, y, rng)
 
-    def test_deltas(self, layer_sizes, activation, loss, output_activation):
+    def test_deltas_and_input_gradient(self, layer_sizes, activation, loss, output_activation):
         """Each row's loss depends on its own preactivations only: rows are judged one by one."""
         network, X, y, rng = make_case(layer_sizes, activation, loss, output_activation)
         parameters = network.parameters
@@ -175,10 +175,6 @@ class TestEveryNetwork:
                 return reference(network, parameters, X, y, [(k, shift)])
 
             check_derivative(f, layer, rng, axis=1)
-
-    def test_input_gradient(self, layer_sizes, activation, loss, output_activation):
-        network, X, y, rng = make_case(layer_sizes, activation, loss, output_activation)
-        parameters = network.parameters
         gradient = network.input_gradient(X, y)
         assert gradient.shape == X.shape
         check_derivative(

@@ -67,7 +67,7 @@ def check_forward(kernels, shape, activation="identity", in_stride=None, out_str
 
 def test_forward(kernels):
     for shape in product_shapes(kernels):
-        check_forward(kernels, shape)
+        check_forward(kernels, shape, in_stride=shape[0] + 1, out_stride=shape[0] + 2)
 
 
 @pytest.mark.parametrize("activation", HIDDEN)
@@ -128,7 +128,8 @@ def check_deltas_below(
 
 def test_deltas_below(kernels):
     for n_rows, n_out, n_in in product_shapes(kernels):
-        check_deltas_below(kernels, (n_rows, n_in, n_out))
+        shape = (n_rows, n_in, n_out)
+        check_deltas_below(kernels, shape, stride=n_rows + 1, below_stride=n_rows + 2)
 
 
 @pytest.mark.parametrize("activation", HIDDEN)
@@ -164,7 +165,7 @@ def test_gradients(kernels):
     lanes = kernels.lanes
     features = product([5], range(1, 2 * lanes + 4), [1, 2 * lanes + 3])
     for shape in [*features, *product_shapes(kernels)]:
-        check_gradients(kernels, shape)
+        check_gradients(kernels, shape, shape[0] + 1, shape[0] + 2)
 
 
 def test_gradients_writes_only_the_panels_asked_for(kernels):

@@ -97,6 +97,29 @@ def test_classification_losses_are_finite_far_out(kernels, name):
             assert math.isfinite(check_loss(kernels, name, z[[row]], y[[row]]))
 
 
+@pytest.mark.parametrize("name", ["log_loss", "binary_log_loss"])
+def test_the_limit_of_a_class_is_kept(kernels, name):
+    n_out = kernels.lanes + 1
+    z, y = 4 * kernels.random(6, n_out), np.eye(n_out)[[0, 3, 5, 1, 7, n_out - 1]]
+    terms, _, expected_deltas = LOSSES[name](np.float64(z), y)
+    limit = np.median(terms[terms > 0])
+    total, _, deltas = kernels.loss(name, z, y, limit=limit)
+    bound = 100 * n_out * kernels.epsilon
+    kernels.assert_near(total, np.minimum(terms, limit).sum(), bound)
+    # the gradient does not see it
+    kernels.assert_near(deltas.matrix, expected_deltas, bound)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_nan_stays(kernels, name):
+    for column in (0, kernels.lanes):
+        z, y = np.zeros((1, kernels.lanes + 1)), np.eye(1, kernels.lanes + 1)
+        z[0, column] = np.nan
+        total, _, deltas = kernels.loss(name, z, y, limit=2.5)
+        assert np.isnan(total), column
+        assert np.isnan(deltas.matrix[0, column]), column
+
+
 def test_poisson_far_out(kernels):
     for z, y in [(-1000.0, 0.0), (-1000.0, 2.0), (80.0, 0.0), (80.0, 2.0), (0.0, 1e30)]:
         check_loss(kernels, "poisson", np.array([[z]]), np.array([[y]]))

@@ -173,8 +173,9 @@ def test_the_slow_rules_are_those_of_scikit_learn(name):
 # ---- step by step ----
 
 NETWORKS = {
-    # one hidden layer of up to two panels and one output, which have a path of their own
+    # one hidden layer of up to two panels and one output: batches of one have their own path
     "tiny": ((2, 2, 1), "sigmoid", "identity", "squared_error"),
+    "thin": ((9, 3, 1), "tanh", "identity", "squared_error"),
     "panels": ((9, 33, 1), "softsign", "exp", "poisson"),
     "linear": ((5, 1), [], "tanh", "squared_error"),
     "logistic": ((17, 2), [], "sigmoid", "binary_log_loss"),
@@ -182,13 +183,12 @@ NETWORKS = {
     "classes": ((4, 17, 16, 5), ["tanh", "sigmoid"], "softmax", "log_loss"),
 }
 # 40 rows for small batches, 601 for large ones: the last batch is short
-BATCHES = {1: 40, 3: 40, 40: 40, 256: 601, 257: 601, 600: 601, 2000: 601}
+BATCHES = {1: 40, 3: 40, 256: 601, 257: 601, 600: 601, 2000: 601}
 OPTIONS = {
     "mean": {},
-    "mean, penalty": {"alpha": 0.3},
-    "weights": {"sample_weight": True, "alpha": 0.2},
-    "sum": {"reduction": "sum"},
-    "sum of weights, penalty": {"reduction": "sum", "sample_weight": True, "alpha": 0.01},
+    "mean by weights, penalty": {"sample_weight": True, "alpha": 0.2},
+    "sum, penalty": {"reduction": "sum", "alpha": 0.3},
+    "sum by weights": {"reduction": "sum", "sample_weight": True},
 }
 
 
@@ -259,12 +259,51 @@ def test_training_is_that_of_the_slow_loop(network, optimizer, batch_size, optio
     compare_with_slow_loop(network, optimizer, batch_size, OPTIONS[options], "float64", 1e-9)
 
 
-@pytest.mark.parametrize("options", ["mean, penalty", "sum of weights, penalty"])
+@pytest.mark.parametrize("options", ["mean by weights, penalty", "sum, penalty"])
 @pytest.mark.parametrize("batch_size", [1, 3, 257])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_training_in_float32(network, optimizer, batch_size, options):
     compare_with_slow_loop(network, optimizer, batch_size, OPTIONS[options], "float32", 2e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["identity", "sigmoid", "tanh", "relu", "softsign"])
+@pytest.mark.parametrize("n_hidden", [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33])
+def test_batches_of_one_in_the_smallest_networks(n_hidden, activation, dtype):
+    """Their own path, up to two panels of hidden units, gives the bits of the general one."""
+    for n_features in (1, 2, 5, 40):
+        sizes = n_features, n_hidden, 1
+        network, expected = (
+            Network(sizes, activation, dtype=dtype, random_state=n_features) for _ in range(2)
+        )
+        X, y = make_data(network)
+        slow_parameters, slow_losses = slow_train(
+            network, X, y, sgd_rule(0.05 / n_features), [np.arange(len(X))] * 2, 1
+        )
+        optimizer = SGD(0.05 / n_features)
+        options = {"batch_size": 1, "n_epochs": 2}
+        losses = train(network, X, y, optimizer, **options)
+        rtol = 1e-10 if dtype == "float64" else 1e-3
+        assert_allclose(losses, slow_losses, rtol=rtol)
+        assert_allclose(network.parameters, slow_parameters, rtol=rtol, atol=rtol)
+        assert optimizer.n_steps == 2 * len(X)
+        # with weights of one the path is the general one
+        weighted = train(expected, X, y, sample_weight=np.ones(len(X)),
+                         optimizer=SGD(0.05 / n_features), **options)  # fmt: skip
+        assert losses.tolist() == weighted.tolist()
+        assert_same_network(network, expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 256, 601])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_of_one_change_nothing(name, dtype, batch_size):
+    network, expected = make_network(name, dtype), make_network(name, dtype)
+    X, y = make_data(network, 601)
+    losses = train(network, X, y, sample_weight=np.ones(601), batch_size=batch_size)
+    assert losses.tolist() == train(expected, X, y, batch_size=batch_size).tolist()
+    assert_same_network(network, expected)
 
 
 def train(network, X, y, optimizer=None, **options):
@@ -312,7 +351,7 @@ def test_a_vector_of_targets_is_one_column():
     [lambda: SGD(0.1), lambda: SGD(0.02, 0.9), lambda: SGD(0.02, 0.9, True), lambda: Adam(0.01)],
     ids=["sgd", "momentum", "nesterov", "adam"],
 )
-@pytest.mark.parametrize("name", ["tiny", "few"])
+@pytest.mark.parametrize("name", ["tiny", "thin", "few"])
 def test_a_batch_without_weight_changes_nothing(name, make_optimizer, batch_size, dtype):
     network, expected = make_network(name, dtype), make_network(name, dtype)
     X, y = make_data(network, 2 * batch_size)
@@ -380,8 +419,11 @@ def test_seeds_repeat():
         ((3, 4, 5, 2), "sigmoid", "identity", 2),
         ((3, 4, 5, 2), ["logistic", "tanh"], "identity", 2),
         ((3, 4, 5, 2), ["tanh", "sigmoid"], "sigmoid", 6),
-        ((3, 2), "sigmoid", "identity", 6),
+        # without a hidden layer the name that is given decides still, as scikit-learn has it
+        ((3, 2), "logistic", "identity", 2),
+        ((3, 2), "relu", "sigmoid", 6),
         ((3, 2), [], "sigmoid", 2),
+        ((3, 2), [], "tanh", 6),
     ],
 )
 def test_initial_parameters(layer_sizes, activation, output_activation, factor, dtype):
@@ -477,6 +519,54 @@ class TestTrainingWithAnOrder:
             lengths.append(len(losses))
         # it falls by more than 1e-7 each time, but never by 1
         assert lengths == [50, 3]
+
+    @pytest.mark.parametrize(
+        ("output_activation", "loss"), [("softmax", "log_loss"), ("sigmoid", "binary_log_loss")]
+    )
+    @pytest.mark.parametrize("batch_size", [1, 3, 300])
+    def test_loss_limit_is_of_the_reported_losses_only(self, batch_size, output_activation, loss):
+        network, expected = (
+            Network((4, 5, 3), "tanh", output_activation, loss, random_state=0) for _ in range(2)
+        )
+        for each in (network, expected):
+            each.parameters = 20 * each.parameters  # sure of itself, and wrong
+        X, y = make_data(network)
+        y = y.round()  # a class or its opposite
+        p = network.predict(X)
+        sure = -y * np.log(np.maximum(p, np.exp(-2.5)))
+        if loss == "binary_log_loss":
+            sure -= (1 - y) * np.log(np.maximum(1 - p, np.exp(-2.5)))
+        assert sure.sum(axis=1).mean() < 0.9 * network.loss_value(X, y)
+        # too small a rate for the network to change
+        options = {"shuffle": False, "batch_size": batch_size}
+        tiny = train_with_order(
+            network, X, y, optimizer=SGD(1e-300), n_epochs=1, loss_limit=2.5, **options
+        )
+        assert_allclose(tiny, [sure.sum(axis=1).mean()], rtol=1e-12)
+        self.train(network, X, y, None, loss_limit=2.5, **options)
+        self.train(expected, X, y, None, **options)
+        assert_same_network(network, expected)
+
+    def test_losses_are_known_whatever_ends_the_training(self):
+        expected = self.train(make_network("few"), *make_data(make_network("few")), None)
+
+        def callback(state):
+            if state.epoch == 3:
+                raise LookupError
+
+        network, losses = make_network("few"), [7.0]
+        data = make_data(network)
+        result = self.train(network, *data, None, losses=losses, random_state=0, n_epochs=2)
+        assert losses == [7.0, *result.tolist()]
+        assert result.shape == expected[:2].shape
+        with pytest.raises(LookupError):
+            self.train(network, *data, None, losses=losses, callback=callback)
+        assert len(losses) == 6
+        with pytest.raises(ValueError, match=r"epoch 1\b"):
+            train_with_order(
+                Network((5, 1)), *make_data(Network((5, 1))), optimizer=SGD(1e300),
+                batch_size=1, losses=losses)  # fmt: skip
+        assert len(losses) == 6
 
 
 # ---- when it stops ----
@@ -810,7 +900,7 @@ def test_divergence_leaves_the_last_finished_epoch(name, batch_size, with_callba
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch_size", [1, 20])
-@pytest.mark.parametrize("layer_sizes", [(2, 2, 1), (3, 1), (5, 17, 2)])
+@pytest.mark.parametrize("layer_sizes", [(2, 2, 1), (9, 2, 1), (3, 1), (5, 17, 2)])
 @pytest.mark.parametrize("trained", [False, True])
 def test_divergence_in_the_first_epoch_leaves_all_as_it_was(
     trained, layer_sizes, batch_size, dtype, make_optimizer
@@ -852,7 +942,7 @@ def through_pickle(protocol):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["tiny", "few"])
 @pytest.mark.parametrize(
     "duplicate",
     [
@@ -983,6 +1073,26 @@ def test_numbers_of_an_optimizer_are_those_given():
     )
     adam.learning_rate = sgd.learning_rate = 0.75
     assert adam.learning_rate == sgd.learning_rate == 0.75
+
+
+@pytest.mark.parametrize("name", ["tiny", "few"])
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_a_callback_may_change_the_learning_rate(make_optimizer, batch_size, name):
+    """From the next epoch on."""
+    network, expected = make_network(name), make_network(name)
+    X, y = make_data(network)
+    optimizer, twin = make_optimizer(), make_optimizer()
+
+    def callback(state):
+        optimizer.learning_rate /= 2
+
+    options = {"batch_size": batch_size}
+    losses = train(network, X, y, optimizer, callback=callback, **options)
+    for loss in losses:
+        assert train(expected, X, y, twin, n_epochs=1, **options).tolist() == [loss]
+        twin.learning_rate /= 2
+    assert_same_network(network, expected)
+    assert optimizer == twin
 
 
 def test_a_changed_learning_rate_is_that_of_the_next_training():

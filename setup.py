@@ -81,12 +81,14 @@ def kernels():
     copies = BUILD / "kernels"
     copies.mkdir(parents=True, exist_ok=True)
     source = ROOT / "cbackprop" / "_kernels" / "variant.pyx"
+    # Cython does not follow the copies' cimports: each is made anew after any change there.
+    changed = max(path.stat().st_mtime for path in source.parent.glob("*.[ph]*"))
     found = []
     for isa, (vector_bytes, flags) in VARIANTS.items():
         for precision, (real, real_bytes) in PRECISIONS.items():
             name = f"_{isa.replace('-', '_')}_{precision}"
             copy = copies / f"{name}.pyx"
-            if not copy.exists() or copy.read_text() != source.read_text():
+            if not copy.exists() or copy.stat().st_mtime < changed:
                 shutil.copyfile(source, copy)
             found.append(
                 Extension(

@@ -473,33 +473,30 @@ class Enough(Exception):
     pass
 
 
-@pytest.fixture
-def five_signals():
-    """During the test a signal comes every 20 ms of computing; the fifth raises `Enough`.
-
-    The list that it gives holds what is called at each.
-    """
-    calls, seen = [], []
+@contextmanager
+def five_signals(call):
+    """A signal comes every 20 ms of computing; each calls the function, the fifth raises `Enough`."""
+    seen = []
 
     def handle(*_):
-        for call in calls:
-            call()
+        call()
         seen.append(None)
         if len(seen) == 5:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             raise Enough
 
     before = signal.signal(signal.SIGVTALRM, handle)
-    signal.setitimer(signal.ITIMER_VIRTUAL, 0.02, 0.02)
-    yield calls
-    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    signal.signal(signal.SIGVTALRM, before)
-    assert len(seen) == 5
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.02, 0.02)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 @needs_timers
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_signal_handlers_run_during_training(batch_size, five_signals):
+def test_signal_handlers_run_during_training(batch_size):
     X, y = XOR
     network, optimizer = Network((2, 2, 1), random_state=0), SGD(0.1)
     predicted, refused = [], []
@@ -512,14 +509,12 @@ def test_signal_handlers_run_during_training(batch_size, five_signals):
             except RuntimeError:
                 refused.append(touch)
 
-    five_signals.append(look)
-    with pytest.raises(Enough):
+    with pytest.raises(Enough), five_signals(look):
         network.train(
             X, y, optimizer=optimizer, n_epochs=FOREVER, batch_size=batch_size, shuffle=False
         )
     assert refused == ["train", "parameters, set"] * 5
     assert np.isfinite(predicted).all()
-    five_signals.clear()
 
     # The handlers did no harm: so many epochs at once lead to the same.
     twin = Network((2, 2, 1), random_state=0)
@@ -530,12 +525,12 @@ def test_signal_handlers_run_during_training(batch_size, five_signals):
 
 
 @needs_timers
-def test_signal_handlers_run_during_predictions(five_signals):
+def test_signal_handlers_run_during_predictions():
     network, X, _ = make((16, 400, 1))
     expected = network.predict(X[:5])
     predicted = []
-    five_signals.append(lambda: predicted.append(network.predict(X[:5])))
-    with pytest.raises(Enough):
+    again = five_signals(lambda: predicted.append(network.predict(X[:5])))
+    with pytest.raises(Enough), again:
         network.predict(np.tile(X, (5000, 1)))
     assert len(predicted) == 5
     assert all(np.array_equal(got, expected) for got in predicted)

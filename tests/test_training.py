@@ -1043,6 +1043,11 @@ def test_optimizers_are_equal_when_what_they_hold_is():
         optimizer = make()
         train(network, *data, optimizer, n_epochs=1)
         assert optimizer != make()  # it has taken steps
+        if not isinstance(optimizer, SGD) or optimizer.momentum:
+            other = make()
+            train(make_network("few"), data[0][::-1], data[1], other, n_epochs=1)
+            assert other.n_steps == optimizer.n_steps
+            assert other != optimizer  # along other gradients
         with pytest.raises(TypeError, match="unhashable"):
             hash(optimizer)
 

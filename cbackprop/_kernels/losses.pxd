@@ -7,10 +7,8 @@ for another output activation its backward pass follows). Beyond the last output
 The log losses add at most `limit` for a class: scikit-learn's losses are those of probabilities that are kept from 0.
 """
 
-from libc.math cimport INFINITY
-
 from cbackprop._kernels.elementary cimport exp_, log1p_unit_, log_, sigmoid_
-from cbackprop._kernels.passes cimport lane_mask, softmax_row
+from cbackprop._kernels.passes cimport ROWS_TOGETHER, lane_mask, softmax_rows
 from cbackprop._kernels.simd cimport (
     LANES, VECTOR_LANES, VECTORS, real_t, vabs, vec, vfma, vfold, vload, vmax, vmin, vselect_less, vset, vstore,
 )
@@ -55,32 +53,40 @@ cdef inline double log_loss(
     lanes_t* deltas,
 ) noexcept nogil:
     """C = -sum(target * log(softmax(z))), targets of sum 1; deltas := softmax(z) - target"""
-    cdef real_t[16] barrier
-    cdef real_t[16] logarithm
+    cdef real_t[ROWS_TOGETHER] largest
+    cdef real_t[ROWS_TOGETHER] totals
+    cdef real_t[ROWS_TOGETHER] dots
     cdef vec[16] part
     cdef vec weight
     cdef double total = 0
-    cdef real_t loss, largest, exponentials
-    cdef Py_ssize_t r, p, v, at, n_panels = (n_out + LANES - 1) // LANES
-    lane_mask(n_out - (n_panels - 1) * LANES, 0, -INFINITY, barrier)
-    for r in range(n_rows):
-        weight = vset((<const real_t*>weights)[r] if weights != NULL else <real_t>1)
-        # -log(softmax(z)) = log(sum(exp(z - max))) - (z - max): finite where the softmax itself is 0
-        for v in range(VECTORS):
-            part[v] = vset(0)
-            for p in range(n_panels):
-                at = (p * stride + r) * LANES + v * VECTOR_LANES
-                part[v] = vfma(vload(<const real_t*>outputs + at), vload(<const real_t*>targets + at), part[v])
-        loss = -vfold(part)
-        largest = softmax_row(<real_t*>(outputs + r), stride * LANES, n_out, barrier, &exponentials)
-        vstore(logarithm, log_(vset(exponentials)))
-        loss = min(logarithm[0] + (largest + loss), <real_t>limit)
-        total += loss if weights == NULL else (<const real_t*>weights)[r] * loss
-        for p in range(n_panels):
+    cdef real_t loss
+    cdef Py_ssize_t first = 0, rows, r, p, v, at, n_panels = (n_out + LANES - 1) // LANES
+    while first < n_rows:
+        rows = min(ROWS_TOGETHER, n_rows - first)
+        for r in range(rows):
             for v in range(VECTORS):
-                at = (p * stride + r) * LANES + v * VECTOR_LANES
-                vstore(<real_t*>deltas + at, weight * (
-                    vload(<const real_t*>outputs + at) - vload(<const real_t*>targets + at)))
+                part[v] = vset(0)
+                for p in range(n_panels):
+                    at = (p * stride + first + r) * LANES + v * VECTOR_LANES
+                    part[v] = vfma(
+                        vload(<const real_t*>outputs + at), vload(<const real_t*>targets + at), part[v])
+            dots[r] = vfold(part)
+        softmax_rows(<real_t*>(outputs + first), stride * LANES, n_out, rows, largest, totals)
+        for r in range(rows, ROWS_TOGETHER):
+            totals[r] = 1
+        for v in range(ROWS_TOGETHER // VECTOR_LANES):
+            vstore(totals + v * VECTOR_LANES, log_(vload(totals + v * VECTOR_LANES)))
+        for r in range(rows):
+            # -log(softmax(z)) = log(sum(exp(z - max))) - (z - max): finite where the softmax itself is 0
+            loss = min(totals[r] + (largest[r] - dots[r]), <real_t>limit)
+            total += loss if weights == NULL else (<const real_t*>weights)[first + r] * loss
+            weight = vset((<const real_t*>weights)[first + r] if weights != NULL else <real_t>1)
+            for p in range(n_panels):
+                for v in range(VECTORS):
+                    at = (p * stride + first + r) * LANES + v * VECTOR_LANES
+                    vstore(<real_t*>deltas + at, weight * (
+                        vload(<const real_t*>outputs + at) - vload(<const real_t*>targets + at)))
+        first += rows
     return total
 
 

@@ -14,6 +14,10 @@ from cbackprop._kernels.table cimport EXP, RELU, SIGMOID, SOFTSIGN, TANH, Activa
 from cbackprop._typedefs cimport lanes_t
 
 
+cdef enum:
+    ROWS_TOGETHER = 64  # rows of a softmax between its passes: their numbers for each row wait on the stack
+
+
 cdef inline vec value(Activation f, vec z) noexcept nogil:
     """f(z); f is a constant wherever this is called"""
     if f == SIGMOID:
@@ -112,40 +116,46 @@ cdef inline void lane_mask(Py_ssize_t n_valid, real_t inside, real_t outside, re
         mask[lane] = inside if lane < n_valid else outside
 
 
-cdef inline real_t softmax_row(
-    real_t* z, Py_ssize_t stride,  # one row of each panel: stride reals apart; overwritten by the activations
-    Py_ssize_t n_out, const real_t* barrier,  # (LANES,): 0, or -inf beyond the last output
-    real_t* total,  # the sum of the exponentials before the division
+cdef inline void softmax_rows(
+    real_t* z, Py_ssize_t stride,  # panels of rows, stride reals apart; overwritten, zero beyond n_out
+    Py_ssize_t n_out, Py_ssize_t n_rows,  # up to ROWS_TOGETHER
+    real_t* largest,  # (n_rows,), overwritten: max(z)
+    real_t* totals,  # (n_rows,), overwritten: sum(exp(z - max(z)))
 ) noexcept nogil:
-    """z := exp(z - max(z)) / total; returns max(z)"""
-    cdef vec[16] part  # the largest width is VECTORS = 16
-    cdef Py_ssize_t p, v, n_panels = (n_out + LANES - 1) // LANES
+    """z := exp(z - largest) / totals, row by row"""
+    # One pass over the rows for each step: in one loop the folds would wait for one another.
+    cdef real_t[16] barrier  # -inf beyond the last output
+    cdef vec[16] part
+    cdef Py_ssize_t r, p, v, last = (n_out - 1) // LANES
     cdef real_t* x
-    cdef real_t largest
     cdef vec shift, e, divisor
-    for v in range(VECTORS):
-        part[v] = vload(barrier + v * VECTOR_LANES) + vload(z + (n_panels - 1) * stride + v * VECTOR_LANES)
-        for p in range(n_panels - 1):
-            part[v] = vmax(part[v], vload(z + p * stride + v * VECTOR_LANES))
-    largest = vfold_max(part)
-    shift = vset(largest)
-    for v in range(VECTORS):
-        part[v] = vset(0)
-        for p in range(n_panels):
-            x = z + p * stride + v * VECTOR_LANES
-            e = vload(x) - shift
-            if p == n_panels - 1:
-                e = e + vload(barrier + v * VECTOR_LANES)
-            e = exp_(e)
-            vstore(x, e)
-            part[v] = part[v] + e
-    total[0] = vfold(part)
-    divisor = vset(total[0])
-    for p in range(n_panels):
+    lane_mask(n_out - last * LANES, 0, -INFINITY, barrier)
+    for r in range(n_rows):
         for v in range(VECTORS):
-            x = z + p * stride + v * VECTOR_LANES
-            vstore(x, vload(x) / divisor)
-    return largest
+            x = z + r * LANES + v * VECTOR_LANES
+            part[v] = vload(barrier + v * VECTOR_LANES) + vload(x + last * stride)
+            for p in range(last):
+                part[v] = vmax(part[v], vload(x + p * stride))
+        largest[r] = vfold_max(part)
+    for r in range(n_rows):
+        shift = vset(largest[r])
+        for v in range(VECTORS):
+            part[v] = vset(0)
+            for p in range(last + 1):
+                x = z + p * stride + r * LANES + v * VECTOR_LANES
+                e = vload(x) - shift
+                if p == last:
+                    e = e + vload(barrier + v * VECTOR_LANES)
+                e = exp_(e)
+                vstore(x, e)
+                part[v] = part[v] + e
+        totals[r] = vfold(part)
+    for r in range(n_rows):
+        divisor = vset(totals[r])
+        for p in range(last + 1):
+            for v in range(VECTORS):
+                x = z + p * stride + r * LANES + v * VECTOR_LANES
+                vstore(x, vload(x) / divisor)
 
 
 cdef inline void softmax_forward(
@@ -153,9 +163,8 @@ cdef inline void softmax_forward(
     Py_ssize_t n_out, Py_ssize_t n_rows,
 ) noexcept nogil:
     """rows := exp(rows) / exp(rows).sum(), row by row"""
-    cdef real_t[16] barrier
-    cdef real_t total
+    cdef real_t[ROWS_TOGETHER] largest
+    cdef real_t[ROWS_TOGETHER] totals
     cdef Py_ssize_t r
-    lane_mask(n_out - (n_out - 1) // LANES * LANES, 0, -INFINITY, barrier)
-    for r in range(n_rows):
-        softmax_row(<real_t*>(rows + r), stride * LANES, n_out, barrier, &total)
+    for r in range(0, n_rows, 64):
+        softmax_rows(<real_t*>(rows + r), stride * LANES, n_out, min(ROWS_TOGETHER, n_rows - r), largest, totals)

@@ -153,12 +153,15 @@ def as_dtype(dtype):
     return found
 
 
-def n_parameters(sizes, dtype):
-    """The number of weights and biases; a MemoryError where no array could hold them."""
+def empty_parameters(sizes, dtype):
+    """An array for the weights and biases of these layers."""
     count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
-    if count * dtype.itemsize > sys.maxsize:
-        raise MemoryError(f"layer_sizes {sizes} make {count} parameters, too many for memory")
-    return count
+    try:
+        return np.empty(count, dtype)
+    except (MemoryError, OverflowError, ValueError):  # ValueError: beyond what an index can be
+        raise MemoryError(
+            f"layer_sizes {sizes} make {count} parameters, too many for memory"
+        ) from None
 
 
 def as_random_state(random_state):
@@ -189,17 +192,19 @@ def as_count(name, value, minimum=1):
     return min(count, sys.maxsize)
 
 
-def as_number(name, value):
-    """A float >= 0 and finite."""
+def as_number(name, value, limits="[0, inf)"):
+    """A float within limits, which are written as intervals are: "(0, 1]" has 1 but not 0."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
+    low, high = map(float, limits[1:-1].split(","))
+    above = low <= value if limits[0] == "[" else low < value
+    below = value <= high if limits[-1] == "]" else value < high
     try:
-        number = float(value)
-    except OverflowError:
-        number = np.inf
-    if not 0 <= number < np.inf:
-        raise ValueError(f"{name} must be 0 or more, and finite, got {number}")
-    return number
+        if above and below:
+            return float(value)
+    except OverflowError:  # an integer beyond the largest float
+        pass
+    raise ValueError(f"{name} must be in {limits}, got {value!r}")
 
 
 def not_finite(name, array):

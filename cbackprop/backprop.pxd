@@ -71,4 +71,5 @@ cdef class Workspace:
     cdef bint sum_gradients(
         self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
         double* loss, double* weight) noexcept nogil
+    cdef bint add(self, const lanes_t* gradients, lanes_t* out) noexcept nogil
     cdef Rows rows_from(self, const Rows* data, Py_ssize_t first) noexcept nogil

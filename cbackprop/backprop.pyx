@@ -11,6 +11,8 @@
 plain arrays, with the same kernels, for those who build something of their own from the parts.
 """
 
+cimport cython
+
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport INFINITY
 
@@ -35,6 +37,8 @@ from cbackprop import dense as _dense
 cdef enum:
     # Numbers that are gathered between two looks at the clock.
     GATHER_AT_ONCE = 1 << 22
+    # Rows of lanes that are added between two looks.
+    ADD_AT_ONCE = 1 << 16
 
 
 cdef class Plan:
@@ -267,16 +271,42 @@ cdef class Workspace:
             n_blocks += 1
             level = n_blocks
             while level % 2 == 0:
-                self.plan.kernels.add_rows(self.sums[height - 1], self.plan.parameter_rows, self.sums[height - 2])
                 height -= 1
                 level //= 2
+                if self.add(self.sums[height], self.sums[height - 1]):
+                    return True
             first += BLOCK_ROWS
         while height > 1:
-            self.plan.kernels.add_rows(self.sums[height - 1], self.plan.parameter_rows, self.sums[height - 2])
             height -= 1
+            if self.add(self.sums[height], self.sums[height - 1]):
+                return True
+        return False
+
+    cdef bint add(self, const lanes_t* gradients, lanes_t* out) noexcept nogil:
+        """out += gradients, as many as the private parameters; returns whether to stop"""
+        cdef Py_ssize_t first = 0, rows
+        while first < self.plan.parameter_rows:
+            rows = min(<Py_ssize_t>ADD_AT_ONCE, self.plan.parameter_rows - first)
+            self.plan.kernels.add_rows(gradients + first, rows, out + first)
+            # from main memory an addition takes about as long as sixteen multiply-adds
+            if interrupted(&self.watch, 16 * rows * self.plan.kernels.lanes):
+                return True
+            first += rows
         return False
 
 
+def _columns(name, array):
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(array).__name__}")
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have two dimensions, got shape {array.shape}")
+    _, n_columns = array.shape
+    return n_columns
+
+
+# Python's own semantics, for what is indexed here are lists and tuples of the caller's.
+@cython.boundscheck(True)
+@cython.wraparound(True)
 def forward(X, weights, biases, activation):
     """The activations of every layer.
 
@@ -300,7 +330,8 @@ def forward(X, weights, biases, activation):
     below, found = X, [X]
     for layer_weights, layer_biases, name in zip(weights, biases, activation):
         name = _activations.canonical(name, _activations.OUTPUT, "activation")
-        out = np.empty((X.shape[0], layer_weights.shape[1]), X.dtype)
+        _columns("X", X)
+        out = np.empty((X.shape[0], _columns("weights", layer_weights)), X.dtype)
         _dense.forward(below, layer_weights, layer_biases, out)
         if name != "identity":
             getattr(_activations, name)(out, out)
@@ -309,6 +340,8 @@ def forward(X, weights, biases, activation):
     return found
 
 
+@cython.boundscheck(True)
+@cython.wraparound(True)
 def deltas(output_deltas, weights, activations, activation):
     """The delta recursion: dC/d preactivations of every layer from those of the outputs.
 
@@ -335,6 +368,7 @@ def deltas(output_deltas, weights, activations, activation):
     for k in range(len(activation), 0, -1):
         layer_weights, activations_below, name = weights[k], activations[k], activation[k - 1]
         name = _activations.canonical(name, _activations.HIDDEN, "activation")
+        _columns("activations", activations_below)
         out = np.empty_like(activations_below)
         _dense.deltas_below(above, layer_weights, out)
         if name != "identity":
@@ -344,6 +378,8 @@ def deltas(output_deltas, weights, activations, activation):
     return found
 
 
+@cython.boundscheck(True)
+@cython.wraparound(True)
 def gradients(activations, deltas):
     """The gradients of every layer's weights and biases, summed over the data points.
 
@@ -359,8 +395,9 @@ def gradients(activations, deltas):
     if len(activations) != len(deltas) + 1:
         raise ValueError(
             f"activations must be one more than deltas, got {len(activations)} and {len(deltas)}")
-    weight_grads = [np.empty((a.shape[1], d.shape[1]), d.dtype) for a, d in zip(activations, deltas)]
-    bias_grads = [np.empty(d.shape[1], d.dtype) for d in deltas]
+    weight_grads = [
+        np.empty((_columns("activations", a), _columns("deltas", d)), d.dtype) for a, d in zip(activations, deltas)]
+    bias_grads = [np.empty(_columns("deltas", d), d.dtype) for d in deltas]
     for arrays in zip(activations, deltas, weight_grads, bias_grads):
         _dense.gradients(*arrays)
     return weight_grads, bias_grads

@@ -204,7 +204,7 @@ cdef class Network:
         check_pair(loss, self.output_activation)
         self.loss = loss
         self.dtype = checks.as_dtype(dtype)
-        self._parameters = np.empty(checks.n_parameters(self.layer_sizes, self.dtype), self.dtype)
+        self._parameters = checks.empty_parameters(self.layer_sizes, self.dtype)
         self._plan = Plan(self.layer_sizes, (*self.activation, self.output_activation), self.loss, self.dtype)
         self._weights, self._biases = [], []
         start = 0
@@ -402,8 +402,9 @@ cdef class Network:
             if with_gradient:
                 pointer = Pointer(gradient, True)
                 with nogil:
-                    workspace.sum_gradients(pass_.parameters.rows, &pass_.data, NULL, n_rows, &loss, &weight)
-                    self._plan.unpack(workspace.sums[0], pointer.at)
+                    if not workspace.sum_gradients(
+                            pass_.parameters.rows, &pass_.data, NULL, n_rows, &loss, &weight):
+                        self._plan.unpack(workspace.sums[0], pointer.at)
             else:
                 first = 0
                 while first < n_rows:

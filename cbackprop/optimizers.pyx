@@ -13,26 +13,13 @@ from cbackprop._watch cimport Watch, interrupted
 from cbackprop.backprop cimport Plan
 from cbackprop.dense cimport Layer
 
-import numbers
-
 import numpy as np
+
+from cbackprop._checks import as_number
 
 cdef enum:
     # Rows of lanes that are updated between two looks at the clock.
     ROWS_AT_ONCE = 1 << 18
-
-
-def _number(name, value, low, high, *, low_is_open=False, high_is_open=False):
-    """The value as a float, if it is a number between low and high."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    value = float(value)
-    inside = (low < value if low_is_open else low <= value) and (value < high if high_is_open else value <= high)
-    if not inside:
-        raise ValueError(
-            f"{name} must be in {'(' if low_is_open else '['}{low}, {high}{')' if high_is_open else ']'}, "
-            f"got {value!r}")
-    return value
 
 
 cdef class Optimizer:
@@ -119,7 +106,7 @@ cdef class SGD(Optimizer):
     def __init__(self, learning_rate, momentum=0.0, nesterov=False):
         super().__init__()
         self.learning_rate = learning_rate
-        self._momentum = _number("momentum", momentum, 0, 1)
+        self._momentum = as_number("momentum", momentum, "[0, 1]")
         if not isinstance(nesterov, (bool, np.bool_)):
             raise TypeError(f"nesterov must be a bool, got {nesterov!r}")
         self.nesterov = nesterov
@@ -130,7 +117,7 @@ cdef class SGD(Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, value):
-        self._learning_rate = _number("learning_rate", value, 0, np.inf, low_is_open=True, high_is_open=True)
+        self._learning_rate = as_number("learning_rate", value, "(0, inf)")
 
     @property
     def momentum(self):
@@ -183,9 +170,9 @@ cdef class Adam(Optimizer):
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
         super().__init__()
         self.learning_rate = learning_rate
-        self._beta_1 = _number("beta_1", beta_1, 0, 1, high_is_open=True)
-        self._beta_2 = _number("beta_2", beta_2, 0, 1, high_is_open=True)
-        self._epsilon = _number("epsilon", epsilon, 0, np.inf, low_is_open=True, high_is_open=True)
+        self._beta_1 = as_number("beta_1", beta_1, "[0, 1)")
+        self._beta_2 = as_number("beta_2", beta_2, "[0, 1)")
+        self._epsilon = as_number("epsilon", epsilon, "(0, inf)")
 
     @property
     def learning_rate(self):
@@ -193,7 +180,7 @@ cdef class Adam(Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, value):
-        self._learning_rate = _number("learning_rate", value, 0, np.inf, low_is_open=True, high_is_open=True)
+        self._learning_rate = as_number("learning_rate", value, "(0, inf)")
 
     @property
     def beta_1(self):

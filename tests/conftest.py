@@ -111,7 +111,7 @@ class Kernels:
         self.guarded = guarded
         self.run = testing.Bench(isa, dtype)
         self.lanes = self.run.lanes
-        self.epsilon = np.finfo(dtype).eps
+        self.epsilon = float(np.finfo(dtype).eps)
 
     # ---- arguments ----
 

@@ -828,7 +828,8 @@ def test_numbers_of_optimizers(make, argument, good, bad):
         with pytest.raises(ValueError, match=argument) as caught:
             make(**good, **{argument: value})
         if value != 10**400:
-            assert repr(float(value)) in str(caught.value)
+            found = float(str(caught.value).split("got ")[1])
+            assert found == value or np.isnan([found, value]).all()
     for value in NOT_NUMBERS:
         with pytest.raises(TypeError, match=argument) as caught:
             make(**good, **{argument: value})

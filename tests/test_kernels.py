@@ -1,8 +1,9 @@
 """Each kernel of each variant in both precisions, against the slow and obvious in NumPy's float64.
 
-The sizes lie around the length of a panel, the heights of the tiles and the blocks of 256 along a
-sum; all memory ends at a forbidden page, or begins behind one (see conftest.py). Losses and updates
-are in test_kernels_losses.py, what must hold to the last bit in test_kernels_bits.py.
+The sizes lie around the length of a panel, the heights of the tiles, the blocks of 256 along a sum
+and of 64 rows in a softmax; all memory ends at a forbidden page, or begins behind one (see
+conftest.py). Losses and updates are in test_kernels_losses.py, what must hold to the last bit in
+test_kernels_bits.py.
 """
 
 import math
@@ -241,7 +242,7 @@ def test_derivatives(kernels, name):
 
 
 def test_softmax(kernels):
-    for n_rows, n_out in product([1, 2, 5], kernels.widths):
+    for n_rows, n_out in product([1, 2, 5, 63, 64, 65], kernels.widths):
         z = kernels.random(n_rows, n_out)
         # what lies behind the last output takes no part
         rows = kernels.softmax(kernels.panels(z, n_rows + 1, pad=7.0))

@@ -232,9 +232,9 @@ def everything(kernels):
         yield "softmax", kernels.softmax(kernels.panels(5 * X)).padded
     yield from activations_everywhere(kernels)
     for loss in testing.LOSSES:
-        z, y = 8 * kernels.random(5, lanes + 3), np.abs(kernels.random(5, lanes + 3, seed=1))
+        z, y = 8 * kernels.random(67, lanes + 3), np.abs(kernels.random(67, lanes + 3, seed=1))
         y /= y.sum(axis=1, keepdims=True)
-        total, outputs, deltas = kernels.loss(loss, z, y, np.arange(5) / 3)
+        total, outputs, deltas = kernels.loss(loss, z, y, np.arange(67) / 3)
         yield "loss", total
         yield "loss", outputs.padded
         yield "loss", deltas.padded
@@ -313,7 +313,7 @@ def test_a_row_alone_is_the_row_in_the_batch(kernels, activation):
 
 
 def test_the_softmax_of_a_row_is_the_one_in_the_batch(kernels):
-    z = 3 * kernels.random(9, 2 * kernels.lanes + 3)
+    z = 3 * kernels.random(67, 2 * kernels.lanes + 3)
     batch = kernels.softmax(kernels.panels(z)).padded
     for row in range(len(z)):
         assert_same_bits(kernels.softmax(kernels.panels(z[[row]])).padded[0], batch[row], row)
@@ -322,9 +322,9 @@ def test_the_softmax_of_a_row_is_the_one_in_the_batch(kernels):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", testing.LOSSES)
 def test_the_loss_of_a_batch_is_the_sum_of_its_rows(kernels, loss, weighted):
-    z, y = (kernels.random(9, 2 * kernels.lanes + 3, seed=seed) for seed in range(2))
+    z, y = (kernels.random(67, 2 * kernels.lanes + 3, seed=seed) for seed in range(2))
     y = np.abs(y) / np.abs(y).sum(axis=1, keepdims=True)
-    weights = np.arange(9) / 3 if weighted else None
+    weights = np.arange(67) / 3 if weighted else None
     total, outputs, deltas = kernels.loss(loss, z, y, weights)
     expected = 0.0
     for row in range(len(z)):

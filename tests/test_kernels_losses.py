@@ -77,12 +77,12 @@ def check_loss(kernels, name, z, y, weights=None, stride=None):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses(kernels, name):
-    for n_rows, n_out in product([1, 2, 5], kernels.widths):
+    for n_rows, n_out in product([1, 2, 5, 63, 64, 65], kernels.widths):
         rng = np.random.default_rng(n_out)
         z, y = 2 * kernels.random(n_rows, n_out), targets_for(name, rng, n_rows, n_out)
         unweighted = check_loss(kernels, name, z, y, stride=n_rows + 2)
         assert check_loss(kernels, name, z, y, weights=np.ones(n_rows)) == unweighted
-        weights = np.array([0.5, 3.0, 0.0, 1.0, 0.125])[:n_rows]
+        weights = np.resize([0.5, 3.0, 0.0, 1.0, 0.125], n_rows)
         check_loss(kernels, name, z, y, weights)
 
 
@@ -95,6 +95,12 @@ def test_classification_losses_are_finite_far_out(kernels, name):
         y[[2, 3], [-1, -2]] = 1
         for row in range(4):
             assert math.isfinite(check_loss(kernels, name, z[[row]], y[[row]]))
+
+
+def test_log_loss_keeps_its_digits_far_out(kernels):
+    """log(2), not log(2) + 1000 - 1000."""
+    total, _, _ = kernels.loss("log_loss", np.full((1, 2), 1000.0), np.eye(1, 2))
+    assert total == pytest.approx(math.log(2), rel=2 * kernels.epsilon)
 
 
 @pytest.mark.parametrize("name", ["log_loss", "binary_log_loss"])

@@ -5,10 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
+from cbackprop.network import train_with_order
 from numpy.testing import assert_allclose
 
 from cbackprop import SGD, Adam, Network
-from cbackprop.network import train_with_order
 
 # ---- the slow loop ----
 

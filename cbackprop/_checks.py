@@ -179,6 +179,17 @@ def as_random_state(random_state):
     )
 
 
+def as_order(order, n_samples):
+    """An array of row numbers that can be shuffled in place."""
+    if not isinstance(order, np.ndarray) or order.dtype != np.intp:
+        raise TypeError(f"order must be an array of {np.dtype(np.intp)}, got {order!r}")
+    if order.shape != (n_samples,) or not (order.flags.c_contiguous and order.flags.writeable):
+        raise ValueError(f"order must be contiguous, writable and of shape ({n_samples},)")
+    if order.min() < 0 or order.max() >= n_samples:
+        raise ValueError(f"order must hold row numbers from 0 to {n_samples - 1}")
+    return order
+
+
 def as_count(name, value, minimum=1):
     """An integer of at least minimum."""
     try:

@@ -12,7 +12,7 @@ derivative is written in terms of its function's value.
 array([[0.2689, 0.5   , 0.7311]])
 """
 
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 
 from cbackprop._kernels.dispatch cimport kernels_for
 from cbackprop._kernels.table cimport (
@@ -94,7 +94,7 @@ cdef _apply(Activation code, const real[:, ::1] z, real[:, ::1] out):
     cdef Py_ssize_t n_bytes = z.shape[0] * z.shape[1] * sizeof(real)
     with nogil:
         if &out[0, 0] != &z[0, 0]:
-            memcpy(&out[0, 0], &z[0, 0], n_bytes)
+            memmove(&out[0, 0], &z[0, 0], n_bytes)
         _forward(kernels, code, <lanes_t*>&out[0, 0], n_bytes)
 
 

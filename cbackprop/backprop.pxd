@@ -38,7 +38,7 @@ cdef class Plan:
     cdef Py_ssize_t parameter_rows  # of the private parameters
     cdef Py_ssize_t itemsize
 
-    cdef void pack(self, const char* public, lanes_t* parameters) noexcept nogil
+    cdef bint pack(self, const char* public, lanes_t* parameters, Watch* watch) noexcept nogil
     cdef void unpack(self, const lanes_t* parameters, char* public) noexcept nogil
 
 
@@ -58,7 +58,7 @@ cdef class Workspace:
     cdef lanes_t** sums  # gradients of blocks of rows, one for each level of the tree
     cdef Watch watch
     cdef Fault fault
-    cdef double loss_limit  # the most that a log loss counts for a class; infinite but for scikit-learn's losses
+    cdef double loss_limit  # of a log loss, as the kernels take it; infinite but for scikit-learn's losses
 
     cdef bint forward(
         self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,

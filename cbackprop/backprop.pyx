@@ -22,7 +22,7 @@ from cbackprop._kernels.dispatch cimport kernels_for
 from cbackprop._kernels.table cimport IDENTITY, SQUARED_ERROR, Kernels, Step, derivative_t
 from cbackprop._memory cimport Block
 from cbackprop._typedefs cimport lanes_t
-from cbackprop._watch cimport interrupted
+from cbackprop._watch cimport Watch, interrupted
 
 from cbackprop.dense cimport (
     Layer, deltas_below_panels, describe, forward_panels, gradient_panels, pack_layer, unpack_layer,
@@ -61,11 +61,13 @@ cdef class Plan:
     def __dealloc__(self):
         PyMem_Free(self.layers)
 
-    cdef void pack(self, const char* public, lanes_t* parameters) noexcept nogil:
-        """parameters := the public ones, in panels"""
+    cdef bint pack(self, const char* public, lanes_t* parameters, Watch* watch) noexcept nogil:
+        """parameters := the public ones, in panels; returns whether to stop"""
         cdef Py_ssize_t k
         for k in range(self.n_layers):
-            pack_layer(self.kernels, &self.layers[k], public, self.itemsize, parameters)
+            if pack_layer(self.kernels, &self.layers[k], public, self.itemsize, parameters, watch):
+                return True
+        return False
 
     cdef void unpack(self, const lanes_t* parameters, char* public) noexcept nogil:
         """public := parameters, row-major"""

@@ -17,9 +17,9 @@ cdef Py_ssize_t describe(
     Layer* layer, const Kernels* kernels, Py_ssize_t n_in, Py_ssize_t n_out, Activation activation,
     Py_ssize_t first_row, Py_ssize_t first_number) noexcept nogil
 
-cdef void pack_layer(
-    const Kernels* kernels, const Layer* layer, const char* source, Py_ssize_t itemsize, lanes_t* parameters
-) noexcept nogil
+cdef bint pack_layer(
+    const Kernels* kernels, const Layer* layer, const char* source, Py_ssize_t itemsize, lanes_t* parameters,
+    Watch* watch) noexcept nogil
 
 cdef void unpack_layer(
     const Kernels* kernels, const Layer* layer, const lanes_t* parameters, Py_ssize_t itemsize, char* out

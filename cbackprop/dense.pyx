@@ -29,6 +29,8 @@ ctypedef fused real:
 cdef enum:
     # Multiply-adds in one call of a kernel, so that the clock is looked at often enough.
     WORK_AT_ONCE = 1 << 25
+    # Multiply-adds in the time that a number takes to be copied between main memory's pages.
+    WORK_OF_A_COPY = 16
 
 
 cdef Py_ssize_t describe(
@@ -51,17 +53,27 @@ cdef Py_ssize_t describe(
     return layer.weights + layer.weight_rows
 
 
-cdef void pack_layer(
+cdef bint pack_layer(
     const Kernels* kernels, const Layer* layer, const char* source, Py_ssize_t itemsize, lanes_t* parameters,
+    Watch* watch,
 ) noexcept nogil:
-    """parameters := the layer's weights and biases out of a flat public array"""
-    cdef const lanes_t* weights = <const lanes_t*>(source + layer.public_weights * itemsize)
+    """parameters := the layer's weights and biases out of a flat public array; returns whether to stop"""
+    cdef const char* weights = source + layer.public_weights * itemsize
     cdef const lanes_t* biases = <const lanes_t*>(source + layer.public_biases * itemsize)
+    cdef Py_ssize_t i, rows = rows_at_once(layer.n_in, WORK_OF_A_COPY * layer.n_out)
     if layer.few:
-        kernels.pack_few(weights, layer.n_in, layer.n_out, parameters + layer.weights)
+        kernels.pack_few(<const lanes_t*>weights, layer.n_in, layer.n_out, parameters + layer.weights)
     else:
-        kernels.gather(weights, layer.n_out, NULL, layer.n_in, parameters + layer.weights, layer.n_in)
+        i = 0
+        while i < layer.n_in:
+            kernels.gather(
+                <const lanes_t*>(weights + i * layer.n_out * itemsize), layer.n_out, NULL, min(rows, layer.n_in - i),
+                parameters + layer.weights + i, layer.n_in)
+            if interrupted(watch, WORK_OF_A_COPY * rows * layer.n_out):
+                return True
+            i += rows
     kernels.gather(biases, layer.n_out, NULL, 1, parameters + layer.biases, 1)
+    return False
 
 
 cdef void unpack_layer(

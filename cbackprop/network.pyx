@@ -67,7 +67,11 @@ cdef class _Pass:
         self.data.classes = <const Py_ssize_t*>self._pointer(classes)
         self.data.sample_weight = self._pointer(sample_weight)
         self.parameters = Block(network._plan.parameter_rows)
-        network._plan.pack((<Pointer>self.arrays[0]).at, self.parameters.rows)
+        cdef const char* public = (<Pointer>self.arrays[0]).at
+        with nogil:
+            network._plan.pack(public, self.parameters.rows, &self.workspace.watch)
+        if self.error is not None:
+            raise self.error
 
     cdef lanes_t* _pointer(self, array):
         if array is None:
@@ -613,7 +617,7 @@ def train_with_order(
     loss_scale : float
         Multiplies the data's part of the losses that are reported and that the stopping rule sees.
     loss_limit : float
-        The most that a log loss counts for a class.
+        The most that a row of log_loss, or an output of binary_log_loss, counts in the reported loss.
     losses : list, optional
         Gets the loss of every epoch as it finishes, so that they are known whatever ends the training.
     """
@@ -635,6 +639,8 @@ def train_with_order(
     training.loss_scale = loss_scale
     if not isinstance(shuffle, (bool, np.bool_)):
         raise TypeError(f"shuffle must be a bool, got {shuffle!r}")
+    if order is not None:
+        order = checks.as_order(order, training.n_samples)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
     random_state = checks.as_random_state(random_state)
@@ -660,8 +666,8 @@ cdef _train(
     random_state, Py_ssize_t remaining, callback, double loss_limit, list curve,
 ):
     cdef Plan plan = network._plan
-    cdef list state_before = optimizer._state
-    cdef list _states = optimizer._begin(plan, network._parameters, &training.update)
+    cdef list state = optimizer._begin(plan, network._parameters, &training.update)
+    cdef list state_pointers = [Pointer(array, True) for array in state]
     cdef bint fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS
     cdef _Pass pass_ = _Pass(
         network, training.batch_size, X, targets, classes, sample_weight,
@@ -677,8 +683,11 @@ cdef _train(
     training.parameters = pass_.parameters.rows
     training.public_parameters = parameters.at
     for k in range(training.update.n_states):
+        training.update.public_state[k] = (<Pointer>state_pointers[k]).at
         training.update.state[k] = private.rows + k * plan.parameter_rows
-    pack_state(&training.update, plan)
+    with nogil:
+        pack_state(&training.update, plan, &pass_.workspace.watch)
+    pass_.check(X, targets, sample_weight)
 
     training.keep_order = order is not None
     lock = nullcontext()
@@ -701,12 +710,13 @@ cdef _train(
         with lock:
             with nogil:
                 ending = training.run(losses.shape[0], &losses[0], &n_done)
-        optimizer.n_steps = training.update.public_steps
-        curve += block[:n_done].tolist()
-        finished += n_done
+            # at once: what follows may run signal handlers
+            optimizer.n_steps = training.update.public_steps
+            curve += block[:n_done].tolist()
+            finished += n_done
+            if finished:
+                optimizer._state = state
         remaining -= n_done
-        if finished == 0:
-            optimizer._state = state_before
         if ending == INTERRUPTED or ending == BAD_DATA:
             pass_.check(X, targets, sample_weight)
         if ending == NON_FINITE:

@@ -25,5 +25,5 @@ cdef class Optimizer:
 cdef void next_step(Update* update, double scale) noexcept nogil
 cdef bint apply(
     const Update* update, Plan plan, const lanes_t* gradients, lanes_t* parameters, Watch* watch) noexcept nogil
-cdef void pack_state(Update* update, Plan plan) noexcept nogil
+cdef bint pack_state(Update* update, Plan plan, Watch* watch) noexcept nogil
 cdef void keep_state(Update* update, Plan plan) noexcept nogil

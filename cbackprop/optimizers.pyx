@@ -7,7 +7,6 @@ scikit-learn's.
 from libc.math cimport sqrt
 
 from cbackprop._kernels.table cimport ADAM, MOMENTUM, NESTEROV, PLAIN_SGD, Rule, Step
-from cbackprop._memory cimport Pointer
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
 from cbackprop.backprop cimport Plan
@@ -36,21 +35,17 @@ cdef class Optimizer:
         raise NotImplementedError
 
     cdef list _begin(self, Plan plan, object parameters, Update* update):
-        """Fills in `update` but for the memory of its private state; returns what must live as long as it."""
+        """Fills in `update` but for its private state; returns the state's arrays, the optimizer's own or new zeros."""
         update.rule = self._rule()
         update.n_steps = update.public_steps = self.n_steps
         update.n_states = len(self._state_names)
-        if not self._state:
-            self._state = [np.zeros_like(parameters) for _ in self._state_names]
-        for array in self._state:
+        state = self._state or [np.zeros_like(parameters) for _ in self._state_names]
+        for array in state:
             if array.shape != parameters.shape or array.dtype != parameters.dtype:
                 raise ValueError(
                     f"optimizer holds the state of a network with {array.size} parameters in {array.dtype}, this "
                     f"one has {parameters.size} in {parameters.dtype}: give each network an optimizer of its own")
-        pointers = [Pointer(array, True) for array in self._state]
-        for k in range(update.n_states):
-            update.public_state[k] = (<Pointer>pointers[k]).at
-        return pointers
+        return state
 
     def __repr__(self):
         values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._parameter_names)
@@ -267,11 +262,13 @@ cdef inline void change(
         parameters + first)
 
 
-cdef void pack_state(Update* update, Plan plan) noexcept nogil:
-    """The private state := the public one."""
+cdef bint pack_state(Update* update, Plan plan, Watch* watch) noexcept nogil:
+    """The private state := the public one; returns whether to stop"""
     cdef Py_ssize_t k
     for k in range(update.n_states):
-        plan.pack(update.public_state[k], update.state[k])
+        if plan.pack(update.public_state[k], update.state[k], watch):
+            return True
+    return False
 
 
 cdef void keep_state(Update* update, Plan plan) noexcept nogil:

@@ -478,24 +478,31 @@ class Enough(Exception):
 
 
 @contextmanager
+def handler_of_timer(handle):
+    """What `setitimer(ITIMER_VIRTUAL, ...)` leads to; its clock runs while this process does."""
+    before = signal.signal(signal.SIGVTALRM, lambda *_: handle())
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@contextmanager
 def five_signals(call):
     """A signal comes every 20 ms of computing: each makes the call, the fifth raises `Enough`."""
     seen = []
 
-    def handle(*_):
+    def handle():
         call()
         seen.append(None)
         if len(seen) == 5:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             raise Enough
 
-    before = signal.signal(signal.SIGVTALRM, handle)
-    try:
+    with handler_of_timer(handle):
         signal.setitimer(signal.ITIMER_VIRTUAL, 0.02, 0.02)
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
 
 
 @needs_timers
@@ -526,6 +533,30 @@ def test_signal_handlers_run_during_training(batch_size):
     twin.train(X, y, optimizer=SGD(0.1), n_epochs=n_epochs, batch_size=batch_size, shuffle=False)
     assert n_epochs > 0
     assert network == twin
+
+
+@needs_timers
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("make_optimizer", [lambda: SGD(0.1), Adam])
+def test_wherever_a_handler_raises_the_last_finished_epoch_is_left(make_optimizer, shuffle):
+    """In the midst of an epoch, or of the few lines of Python between very many epochs."""
+    X, y = RESTLESS
+
+    def enough():
+        raise Enough
+
+    for k in range(10):
+        network, optimizer = Network((2, 2, 1), random_state=0), make_optimizer()
+        twin, of_twin = Network((2, 2, 1), random_state=0), make_optimizer()
+        arguments = {"batch_size": 1, "shuffle": shuffle}
+        with pytest.raises(Enough), handler_of_timer(enough):
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0.02 + 0.007 * k)
+            network.train(X, y, optimizer=optimizer, n_epochs=FOREVER, random_state=k, **arguments)
+        if optimizer.n_steps:
+            n_epochs = optimizer.n_steps // len(X)
+            twin.train(X, y, optimizer=of_twin, n_epochs=n_epochs, random_state=k, **arguments)
+        assert network == twin
+        assert optimizer == of_twin
 
 
 @needs_timers

@@ -74,6 +74,7 @@ def _load(isa, name):
 
 
 cdef _check(module, capsule):
+    cdef Py_ssize_t k
     cdef const Kernels* kernels = <const Kernels*>PyCapsule_GetPointer(capsule, "cbackprop._kernels")
     entries = {
         "softmax": <size_t>kernels.softmax, "forward": <size_t>kernels.forward,
@@ -87,6 +88,12 @@ cdef _check(module, capsule):
         "online": <size_t>kernels.online, "log": <size_t>kernels.log, "log1p": <size_t>kernels.log1p,
         "fma_peak": <size_t>kernels.fma_peak,
     }
+    for k in range(4):
+        entries[f"loss {k}"] = <size_t>kernels.loss[k]
+        entries[f"update {k}"] = <size_t>kernels.update[k]
+    for k in range(1, 6):  # identity and softmax have no passes
+        entries[f"activate {k}"] = <size_t>kernels.activate[k]
+        entries[f"derivative {k}"] = <size_t>kernels.derivative[k]
     for name, address in entries.items():
         if not address:
             raise ImportError(f"{module} has no kernel {name!r}")

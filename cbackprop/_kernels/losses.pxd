@@ -4,7 +4,7 @@ Each kernel returns the sum of the rows' losses, times their weights, added up i
 rows, and writes the deltas: dC/d preactivations, or for squared error dC/d activations (the same for identity;
 for another output activation its backward pass follows). Beyond the last output deltas are zero.
 
-The log losses add at most `limit` for a class: scikit-learn's losses are those of probabilities that are kept from 0.
+A row of log_loss, an output of binary_log_loss, counts at most `limit`: scikit-learn keeps probabilities from 0.
 """
 
 from cbackprop._kernels.elementary cimport exp_, log1p_unit_, log_, sigmoid_

@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from cbackprop.cli.bench import in_microseconds, in_times
+from cbackprop.cli.terminal import in_microseconds, in_times
 
 
 def main():

@@ -39,7 +39,7 @@ cdef class Plan:
     cdef Py_ssize_t itemsize
 
     cdef bint pack(self, const char* public, lanes_t* parameters, Watch* watch) noexcept nogil
-    cdef void unpack(self, const lanes_t* parameters, char* public) noexcept nogil
+    cdef bint unpack(self, const lanes_t* parameters, char* public, Watch* watch) noexcept nogil
 
 
 @cython.final

@@ -69,11 +69,13 @@ cdef class Plan:
                 return True
         return False
 
-    cdef void unpack(self, const lanes_t* parameters, char* public) noexcept nogil:
-        """public := parameters, row-major"""
+    cdef bint unpack(self, const lanes_t* parameters, char* public, Watch* watch) noexcept nogil:
+        """public := parameters, row-major; returns whether to stop, never without a watch"""
         cdef Py_ssize_t k
         for k in range(self.n_layers):
-            unpack_layer(self.kernels, &self.layers[k], parameters, self.itemsize, public)
+            if unpack_layer(self.kernels, &self.layers[k], parameters, self.itemsize, public, watch):
+                return True
+        return False
 
 
 cdef class Workspace:

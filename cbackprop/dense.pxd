@@ -21,9 +21,9 @@ cdef bint pack_layer(
     const Kernels* kernels, const Layer* layer, const char* source, Py_ssize_t itemsize, lanes_t* parameters,
     Watch* watch) noexcept nogil
 
-cdef void unpack_layer(
-    const Kernels* kernels, const Layer* layer, const lanes_t* parameters, Py_ssize_t itemsize, char* out
-) noexcept nogil
+cdef bint unpack_layer(
+    const Kernels* kernels, const Layer* layer, const lanes_t* parameters, Py_ssize_t itemsize, char* out,
+    Watch* watch) noexcept nogil
 
 cdef bint forward_panels(
     const Kernels* kernels, const Layer* layer, const lanes_t* parameters,

@@ -60,11 +60,10 @@ cdef bint pack_layer(
     """parameters := the layer's weights and biases out of a flat public array; returns whether to stop"""
     cdef const char* weights = source + layer.public_weights * itemsize
     cdef const lanes_t* biases = <const lanes_t*>(source + layer.public_biases * itemsize)
-    cdef Py_ssize_t i, rows = rows_at_once(layer.n_in, WORK_OF_A_COPY * layer.n_out)
+    cdef Py_ssize_t i = 0, rows = rows_at_once(layer.n_in, WORK_OF_A_COPY * layer.n_out)
     if layer.few:
         kernels.pack_few(<const lanes_t*>weights, layer.n_in, layer.n_out, parameters + layer.weights)
     else:
-        i = 0
         while i < layer.n_in:
             kernels.gather(
                 <const lanes_t*>(weights + i * layer.n_out * itemsize), layer.n_out, NULL, min(rows, layer.n_in - i),
@@ -76,17 +75,26 @@ cdef bint pack_layer(
     return False
 
 
-cdef void unpack_layer(
+cdef bint unpack_layer(
     const Kernels* kernels, const Layer* layer, const lanes_t* parameters, Py_ssize_t itemsize, char* out,
+    Watch* watch,  # NULL: the copy must stay whole
 ) noexcept nogil:
-    """out := the layer's weights and biases, in a flat public array"""
-    cdef lanes_t* weights = <lanes_t*>(out + layer.public_weights * itemsize)
+    """out := the layer's weights and biases, in a flat public array; returns whether to stop"""
+    cdef char* weights = out + layer.public_weights * itemsize
     cdef lanes_t* biases = <lanes_t*>(out + layer.public_biases * itemsize)
+    cdef Py_ssize_t i = 0, rows = rows_at_once(layer.n_in, WORK_OF_A_COPY * layer.n_out)
     if layer.few:
-        kernels.unpack_few(parameters + layer.weights, layer.n_in, layer.n_out, weights)
+        kernels.unpack_few(parameters + layer.weights, layer.n_in, layer.n_out, <lanes_t*>weights)
     else:
-        kernels.scatter(parameters + layer.weights, layer.n_in, layer.n_out, layer.n_in, weights)
+        while i < layer.n_in:
+            kernels.scatter(
+                parameters + layer.weights + i, layer.n_in, layer.n_out, min(rows, layer.n_in - i),
+                <lanes_t*>(weights + i * layer.n_out * itemsize))
+            if watch != NULL and interrupted(watch, WORK_OF_A_COPY * rows * layer.n_out):
+                return True
+            i += rows
     kernels.scatter(parameters + layer.biases, 1, layer.n_out, 1, biases)
+    return False
 
 
 cdef inline Py_ssize_t rows_at_once(Py_ssize_t n_rows, Py_ssize_t work) noexcept nogil:

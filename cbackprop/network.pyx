@@ -34,6 +34,8 @@ from cbackprop.losses import check_pair
 cdef enum:
     # Epochs in one call without the GIL, at most: their losses wait in memory.
     EPOCHS_AT_ONCE = 65536
+    # Numbers that NumPy divides between two looks at the signals.
+    NUMBERS_AT_ONCE = 1 << 22
 
 
 cdef bint poll_signals(void* context) noexcept with gil:
@@ -408,7 +410,7 @@ cdef class Network:
                 with nogil:
                     if not workspace.sum_gradients(
                             pass_.parameters.rows, &pass_.data, NULL, n_rows, &loss, &weight):
-                        self._plan.unpack(workspace.sums[0], pointer.at)
+                        self._plan.unpack(workspace.sums[0], pointer.at, &workspace.watch)
             else:
                 first = 0
                 while first < n_rows:
@@ -429,7 +431,9 @@ cdef class Network:
         if mean:
             loss /= weight
             if with_gradient:
-                gradient /= self.dtype.type(weight)
+                for first in range(0, gradient.size, NUMBERS_AT_ONCE):
+                    gradient[first:first + NUMBERS_AT_ONCE] /= self.dtype.type(weight)
+                    PyErr_CheckSignals()
         return loss, gradient
 
     def deltas(self, X, y):

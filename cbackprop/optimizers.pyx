@@ -39,7 +39,8 @@ cdef class Optimizer:
         update.rule = self._rule()
         update.n_steps = update.public_steps = self.n_steps
         update.n_states = len(self._state_names)
-        state = self._state or [np.zeros_like(parameters) for _ in self._state_names]
+        # not zeros_like, which touches every page
+        state = self._state or [np.zeros(parameters.shape, parameters.dtype) for _ in self._state_names]
         for array in state:
             if array.shape != parameters.shape or array.dtype != parameters.dtype:
                 raise ValueError(
@@ -275,5 +276,5 @@ cdef void keep_state(Update* update, Plan plan) noexcept nogil:
     """The public state := the private one."""
     cdef Py_ssize_t k
     for k in range(update.n_states):
-        plan.unpack(update.state[k], update.public_state[k])
+        plan.unpack(update.state[k], update.public_state[k], NULL)
     update.public_steps = update.n_steps

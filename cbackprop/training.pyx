@@ -52,7 +52,7 @@ cdef class Training:
                 return INTERRUPTED
             if not (isfinite(loss) and self.plan.kernels.all_finite(self.parameters, self.plan.parameter_rows)):
                 return NON_FINITE
-            self.plan.unpack(self.parameters, self.public_parameters)
+            self.plan.unpack(self.parameters, self.public_parameters, NULL)
             keep_state(&self.update, self.plan)
             losses[n_done[0]] = loss
             n_done[0] += 1

@@ -18,7 +18,7 @@ FUNCTIONS = {
     "log": mp.log,
     "log1p": mp.log1p,
 }
-BOUNDS = {"exp": 1, "sigmoid": 2.5, "tanh": 2, "log": 1, "log1p": 1}
+BOUNDS = {"exp": 1, "sigmoid": 2.5, "tanh": 2, "log": 1, "log1p": 1.1}
 FUSED = [isa for isa in dispatch.FOUND if isa != "baseline"]
 
 

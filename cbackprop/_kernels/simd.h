@@ -271,17 +271,6 @@ SIMD_INLINE vec vpower(vec shifted) {
 #endif
 }
 
-/* v * 2^n, where shifted = n + 1.5 * 2^MANTISSA_BITS holds the integer n in its low bits; v must not be NaN */
-SIMD_INLINE vec vscale(vec v, vec shifted) {
-#if CBACKPROP_HAS_VECTORS
-    return vfrom_bits(vbits(v) + (vbits(shifted) << MANTISSA_BITS));
-#elif CBACKPROP_DOUBLE
-    return vfrom_bits((int64_t)((uint64_t)vbits(v) + ((uint64_t)vbits(shifted) << MANTISSA_BITS)));
-#else
-    return vfrom_bits((int32_t)((uint32_t)vbits(v) + ((uint32_t)vbits(shifted) << MANTISSA_BITS)));
-#endif
-}
-
 /* For normal v > 0: v = vmantissa(v) * 2^vexponent(v), with a mantissa in sqrt(1/2) ... sqrt(2). */
 SIMD_INLINE vec vexponent(vec v) {
     vec_int exponent = (vbits(v) - SQRT_HALF_BITS) >> MANTISSA_BITS;

@@ -25,7 +25,6 @@ cdef extern from "simd.h" nogil:
     vec vcopysign(vec v, vec sign) noexcept  # v >= 0 with the sign of the other
     const real_t POWER_SHIFT
     vec vpower(vec shifted) noexcept  # 2^n; shifted = n + POWER_SHIFT
-    vec vscale(vec v, vec shifted) noexcept  # v * 2^n; shifted = n + 1.5 * 2^(bits of the mantissa)
     vec vexponent(vec v) noexcept
     vec vmantissa(vec v) noexcept
     void transpose_square(const real_t* source, real_t* target) noexcept  # LANES by LANES

@@ -26,7 +26,7 @@ import cbackprop
 from cbackprop._kernels import dispatch
 from cbackprop._kernels.testing import Bench
 from cbackprop.cli.peers import PEERS, CannotTakePart
-from cbackprop.cli.terminal import WIDTH, Terminal
+from cbackprop.cli.terminal import WIDTH, Terminal, in_microseconds, in_times
 from cbackprop.cli.workloads import WORKLOADS
 
 # Largest difference of a peer's change of the weights to cbackprop's, relative to that change.
@@ -467,16 +467,3 @@ def print_foot(terminal, result, lowest_peak):
 def write_wrapped(terminal, text):
     """A paragraph, no wider than the table."""
     terminal.write(textwrap.fill(text, WIDTH))
-
-
-def in_microseconds(seconds):
-    """Three digits, or all those before the point; never an exponent."""
-    value = 1e6 * seconds
-    decimals = max(0, min(3, 2 - math.floor(math.log10(value))))
-    return f"{value:,.{decimals}f}"
-
-
-def in_times(ratio):
-    """As 1.28×, 12.3× or 240×."""
-    decimals = max(0, min(2, 2 - math.floor(math.log10(ratio))))
-    return f"{ratio:,.{decimals}f}×"

@@ -10,7 +10,14 @@ import numpy as np
 
 from cbackprop import SGD, Adam, MLPRegressor, Network, __version__
 from cbackprop.cli.peers import Cbackprop, NumpyByHand, PurePython
-from cbackprop.cli.terminal import Terminal, bar, image, line_plot
+from cbackprop.cli.terminal import (
+    Terminal,
+    bar,
+    image,
+    in_microseconds,
+    in_times,
+    line_plot,
+)
 from cbackprop.cli.workloads import Problem
 from cbackprop.datasets import load_auto_mpg, load_digits
 
@@ -329,15 +336,3 @@ def time_training(terminal, problem, *, n_epochs, n_rounds=5):
     if not difference < 1e-9:
         raise RuntimeError(f"the three trainings ended at weights that differ by {difference:.0e}")
     return Times((seconds.min(axis=0) / n_steps).tolist(), difference)
-
-
-def in_microseconds(seconds):
-    """Three digits, or all those before the point; never an exponent."""
-    value = 1e6 * seconds
-    decimals = max(0, 2 - math.floor(math.log10(max(value, 1e-3))))
-    return f"{value:,.{min(decimals, 3)}f}"
-
-
-def in_times(ratio):
-    """As 1.7× or 240×."""
-    return f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.1f}×"

@@ -3,6 +3,7 @@
 What is drawn comes back as a list of lines; `Terminal` knows what the output can show.
 """
 
+import math
 import os
 import sys
 
@@ -151,3 +152,16 @@ def _asterisks(dots):
     """An asterisk where there is any dot."""
     filled_cells = _cells(dots).any(axis=(2, 3))
     return ["".join("*" if filled else " " for filled in row) for row in filled_cells]
+
+
+def in_microseconds(seconds):
+    """Three digits, or all those before the point; never an exponent."""
+    value = 1e6 * seconds
+    decimals = max(0, 2 - math.floor(math.log10(value)))
+    return f"{value:,.{decimals}f}"
+
+
+def in_times(ratio):
+    """As 1.28×, 12.3× or 240×."""
+    decimals = max(0, min(2, 2 - math.floor(math.log10(ratio))))
+    return f"{ratio:,.{decimals}f}×"

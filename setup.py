@@ -44,19 +44,26 @@ FLAGS = (
 )
 LINK = [] if WINDOWS or sys.platform == "darwin" else ["-Wl,-s"]
 
+# What _kernels/dispatch.pyx asks the processor for, and no more.
+AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
+AVX512 = AVX2 + ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]
+
 # instruction set: bytes in a vector (0: a compiler without vector types), flags
 if WINDOWS:
     VARIANTS = {"baseline": (0, [])}
 elif MACHINE in ("x86_64", "amd64"):
     VARIANTS = {
         "baseline": (16, []),
-        "x86-64-v3": (32, ["-march=x86-64-v3"]),
-        "x86-64-v4": (64, ["-march=x86-64-v4"]),
+        "x86-64-v3": (32, AVX2),
+        "x86-64-v4": (64, AVX512),
     }
 elif MACHINE in ("aarch64", "arm64"):
     VARIANTS = {"neon": (16, [])}
 else:
     VARIANTS = {"baseline": (0, [])}
+if os.environ.get("CBACKPROP_TEST_VECTORS", "0") != "0":
+    # For tests of what is seldom run: one lane, and 64-byte vectors without AVX-512.
+    VARIANTS = {"baseline": (0, []), "x86-64-v3": (64, AVX2)}
 PRECISIONS = {"float32": ("float", 4), "float64": ("double", 8)}
 
 
@@ -115,9 +122,11 @@ class BuildInParallel(build_ext):
 
 
 def extensions():
+    isa_flags = "; ".join(f"{isa}: {' '.join(flags)}" for isa, (_, flags) in VARIANTS.items())
     config = [
         ("CBACKPROP_FLAGS", f'"{" ".join(FLAGS)}"'),
         ("CBACKPROP_ISAS", f'"{" ".join(VARIANTS)}"'),
+        ("CBACKPROP_ISA_FLAGS", f'"{isa_flags}"'),
     ]
     floors = (
         (kernels(), KERNEL),

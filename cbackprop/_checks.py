@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-# Rows that are searched at a time for what is not finite.
+# Numbers that are searched at a time for what is not finite.
 _ELEMENTS_AT_ONCE = 1 << 20
 
 
@@ -105,8 +105,9 @@ def as_weights(sample_weight, dtype, n_samples):
         raise ValueError("sample_weight is zero for every sample")
     with np.errstate(over="ignore"):
         total = array.sum(dtype=np.float64)
-    if total == np.inf:
-        raise ValueError("sample_weight is too large: its sum is inf")
+    limits = np.finfo(dtype)
+    if not limits.tiny <= total <= limits.max:
+        raise ValueError(f"sample_weight has a sum beyond {np.dtype(dtype)}: {total}")
     return array
 
 
@@ -129,6 +130,8 @@ def as_out(out, X, n_outputs):
 def as_layer_sizes(layer_sizes):
     try:
         sizes = tuple(operator.index(size) for size in layer_sizes)
+        if any(isinstance(size, (bool, np.bool_)) for size in layer_sizes):
+            raise TypeError
     except TypeError:
         raise TypeError(
             f"layer_sizes must be a sequence of integers, got {layer_sizes!r}"

@@ -20,6 +20,7 @@ def show_config():
         "platform": f"{platform.system()} {platform.machine()}",
         "compiler": dispatch.COMPILER,
         "flags": dispatch.FLAGS,
+        "flags of instruction sets": dispatch.ISA_FLAGS,
         "instruction sets built": ", ".join(dispatch.BUILT),
         "found on this processor": ", ".join(dispatch.FOUND),
         "in use": dispatch.IN_USE + ("" if fused else UNFUSED),

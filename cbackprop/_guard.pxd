@@ -1,4 +1,6 @@
-"""One atomic word that counts an object's readers or marks its one writer."""
+"""Who may come in: an atomic word that counts an object's readers or marks its one writer."""
+
+from cpython.pythread cimport PyThread_get_thread_ident
 
 cdef extern from *:
     """
@@ -19,29 +21,48 @@ cdef extern from *:
     long cbackprop_read(long* word) noexcept nogil
 
 
-cdef inline bint enter_reader(long* word) noexcept nogil:
-    """Whether there was no writer; then one reader more is counted."""
+cdef struct Guard:
+    long word  # the number of readers, or -1: a writer
+    long writer  # its thread, while there is one
+
+
+cdef enum Entry:
+    REFUSED
+    ENTERED
+    OWN  # the writer itself wants to read: there is nothing to leave
+
+
+cdef inline bint is_writer(Guard* guard) noexcept:
+    """Whether this thread is the writer, and so in a callback."""
+    return cbackprop_read(&guard.word) < 0 and cbackprop_read(&guard.writer) == <long>PyThread_get_thread_ident()
+
+
+cdef inline Entry enter_reader(Guard* guard) noexcept:
     cdef long readers
     while True:
-        readers = cbackprop_read(word)
+        readers = cbackprop_read(&guard.word)
         if readers < 0:
-            return False
-        if cbackprop_swap(word, readers, readers + 1):
-            return True
+            return OWN if is_writer(guard) else REFUSED
+        if cbackprop_swap(&guard.word, readers, readers + 1):
+            return ENTERED
 
 
-cdef inline void leave_reader(long* word) noexcept nogil:
+cdef inline void leave_reader(Guard* guard) noexcept:
     cdef long readers
     while True:
-        readers = cbackprop_read(word)
-        if cbackprop_swap(word, readers, readers - 1):
+        readers = cbackprop_read(&guard.word)
+        if cbackprop_swap(&guard.word, readers, readers - 1):
             return
 
 
-cdef inline bint enter_writer(long* word) noexcept nogil:
-    """Whether nobody was there; then the word is marked."""
-    return cbackprop_swap(word, 0, -1)
+cdef inline bint enter_writer(Guard* guard) noexcept:
+    """Whether nobody was there; then this thread is the writer."""
+    if not cbackprop_swap(&guard.word, 0, -1):
+        return False
+    cbackprop_swap(&guard.writer, 0, <long>PyThread_get_thread_ident())
+    return True
 
 
-cdef inline void leave_writer(long* word) noexcept nogil:
-    cbackprop_swap(word, -1, 0)
+cdef inline void leave_writer(Guard* guard) noexcept:
+    cbackprop_swap(&guard.writer, cbackprop_read(&guard.writer), 0)
+    cbackprop_swap(&guard.word, -1, 0)

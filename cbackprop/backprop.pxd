@@ -66,6 +66,9 @@ cdef class Workspace:
     cdef bint gather_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef double output_deltas(
         self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows, double* weight) noexcept nogil
+    cdef bint gather_targets(
+        self, const Rows* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t n_rows) noexcept nogil
+    cdef void times_output_slope(self, Py_ssize_t n_rows) noexcept nogil
     cdef bint backward(
         self, const lanes_t* parameters, Py_ssize_t n_rows, const Step* step, lanes_t* out) noexcept nogil
     cdef bint sum_gradients(

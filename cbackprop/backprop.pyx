@@ -25,7 +25,7 @@ from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
 
 from cbackprop.dense cimport (
-    Layer, deltas_below_panels, describe, forward_panels, gradient_panels, pack_layer, unpack_layer,
+    Layer, deltas_below_panels, describe, forward_panels, gradient_panels, pack_layer, rows_at_once, unpack_layer,
 )
 
 import numpy as np
@@ -39,6 +39,8 @@ cdef enum:
     GATHER_AT_ONCE = 1 << 22
     # Rows of lanes that are added between two looks.
     ADD_AT_ONCE = 1 << 16
+    # Multiply-adds in the time that the loss and the delta of one output take.
+    WORK_OF_A_LOSS = 64
 
 
 cdef class Plan:
@@ -196,27 +198,50 @@ cdef class Workspace:
     ) noexcept nogil:
         """deltas[last] := dC/d preactivations, after `forward`; returns the sum of the rows' losses"""
         cdef const Kernels* kernels = self.plan.kernels
-        cdef Py_ssize_t p, last = self.plan.n_layers - 1
-        cdef const Layer* layer = &self.plan.layers[last]
-        cdef lanes_t* outputs = self.activations[last + 1]
-        cdef lanes_t* deltas = self.deltas[last]
-        cdef derivative_t derivative = kernels.derivative[<int>layer.activation]
-        cdef double loss
+        cdef Py_ssize_t last = self.plan.n_layers - 1, first = 0, rows, n_out = self.plan.layers[last].n_out
+        cdef Py_ssize_t at_once = rows_at_once(n_rows, WORK_OF_A_LOSS * n_out), itemsize = self.plan.itemsize
+        cdef lanes_t* weights = NULL
+        cdef const Py_ssize_t* part_order
+        cdef Rows part
+        cdef double loss = 0
         weight[0] = n_rows
         if data.sample_weight != NULL:
-            if not kernels.gather_numbers(data.sample_weight, order, n_rows, self.sample_weight, weight):
+            weights = self.sample_weight
+            if not kernels.gather_numbers(data.sample_weight, order, n_rows, weights, weight):
                 self.fault = BAD_SAMPLE_WEIGHT
+        while first < n_rows and self.fault == NO_FAULT and not self.watch.stopped:
+            rows = min(at_once, n_rows - first)
+            part = self.rows_from(data, 0 if order != NULL else first)
+            part_order = order + first if order != NULL else NULL
+            if not self.gather_targets(&part, part_order, first, rows):
+                self.fault = BAD_Y
+            loss += kernels.loss[<int>self.plan.loss](
+                self.activations[last + 1] + first, self.targets + first,
+                <lanes_t*>(<char*>weights + first * itemsize) if weights != NULL else NULL,
+                self.stride, n_out, rows, self.loss_limit, self.deltas[last] + first)
+            interrupted(&self.watch, WORK_OF_A_LOSS * rows * n_out)
+            first += rows
+        self.times_output_slope(n_rows)
+        return loss
+
+    cdef bint gather_targets(
+        self, const Rows* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t n_rows
+    ) noexcept nogil:
+        """targets from row `first` on := rows of y; returns whether they are good"""
+        cdef const Kernels* kernels = self.plan.kernels
+        cdef Py_ssize_t n_out = self.plan.layers[self.plan.n_layers - 1].n_out
         if data.classes != NULL:
-            kernels.gather_classes(data.classes, order, n_rows, layer.out_panels, self.targets, self.stride)
-        elif not kernels.gather(data.y, layer.n_out, order, n_rows, self.targets, self.stride):
-            self.fault = BAD_Y
-        loss = kernels.loss[<int>self.plan.loss](
-            outputs, self.targets, self.sample_weight if data.sample_weight != NULL else NULL,
-            self.stride, layer.n_out, n_rows, self.loss_limit, deltas)
+            return kernels.gather_classes(data.classes, order, n_rows, n_out, self.targets + first, self.stride)
+        return kernels.gather(data.y, n_out, order, n_rows, self.targets + first, self.stride)
+
+    cdef void times_output_slope(self, Py_ssize_t n_rows) noexcept nogil:
+        """deltas[last] *= f'(z), for squared error: it is dC/d activations so far"""
+        cdef Py_ssize_t p, last = self.plan.n_layers - 1
+        cdef const Layer* layer = &self.plan.layers[last]
+        cdef derivative_t derivative = self.plan.kernels.derivative[<int>layer.activation]
         if self.plan.loss == SQUARED_ERROR and derivative != NULL:
             for p in range(layer.out_panels):
-                derivative(outputs + p * self.stride, n_rows, deltas + p * self.stride)
-        return loss
+                derivative(self.activations[last + 1] + p * self.stride, n_rows, self.deltas[last] + p * self.stride)
 
     cdef bint backward(
         self, const lanes_t* parameters, Py_ssize_t n_rows,

@@ -13,6 +13,8 @@ cdef struct Layer:
     Py_ssize_t bias_rows, weight_rows
     Py_ssize_t public_weights, public_biases  # where they begin in `Network.parameters`, in numbers
 
+cdef Py_ssize_t rows_at_once(Py_ssize_t n_rows, Py_ssize_t work) noexcept nogil
+
 cdef Py_ssize_t describe(
     Layer* layer, const Kernels* kernels, Py_ssize_t n_in, Py_ssize_t n_out, Activation activation,
     Py_ssize_t first_row, Py_ssize_t first_number) noexcept nogil

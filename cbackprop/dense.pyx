@@ -31,6 +31,8 @@ cdef enum:
     WORK_AT_ONCE = 1 << 25
     # Multiply-adds in the time that a number takes to be copied between main memory's pages.
     WORK_OF_A_COPY = 16
+    # and in the time that an activation function takes
+    WORK_OF_A_PASS = 32
 
 
 cdef Py_ssize_t describe(
@@ -97,7 +99,7 @@ cdef bint unpack_layer(
     return False
 
 
-cdef inline Py_ssize_t rows_at_once(Py_ssize_t n_rows, Py_ssize_t work) noexcept nogil:
+cdef Py_ssize_t rows_at_once(Py_ssize_t n_rows, Py_ssize_t work) noexcept nogil:
     """How many rows of `work` multiply-adds each go into one call: all, or a multiple of every tile's height"""
     if n_rows * work <= WORK_AT_ONCE:
         return n_rows
@@ -124,7 +126,7 @@ cdef bint forward_panels(
 ) noexcept nogil:
     """out := f(biases + inputs @ weights); returns whether to stop"""
     cdef activate_t pass_ = kernels.activate[<int>layer.activation] if activate else NULL
-    cdef Py_ssize_t p, panels, r, rows
+    cdef Py_ssize_t p, panels, r, rows, work
     if layer.few:
         rows = rows_at_once(n_rows, layer.n_in * layer.n_out)
         r = 0
@@ -138,8 +140,9 @@ cdef bint forward_panels(
         if pass_ != NULL:
             pass_(out, n_rows)
     else:
-        rows = rows_at_once(n_rows, layer.n_in * kernels.lanes)
-        panels = panels_at_once(kernels, layer.out_panels, rows * layer.n_in * kernels.lanes)
+        work = (layer.n_in + WORK_OF_A_PASS) * kernels.lanes
+        rows = rows_at_once(n_rows, work)
+        panels = panels_at_once(kernels, layer.out_panels, rows * work)
         r = 0
         while r < n_rows:
             p = 0
@@ -148,12 +151,18 @@ cdef bint forward_panels(
                     inputs + r, stride, parameters + layer.weights + p * layer.n_in,
                     parameters + layer.biases + p, layer.n_in, min(panels, layer.out_panels - p),
                     min(rows, n_rows - r), pass_, out + p * stride + r, stride)
-                if interrupted(watch, rows * layer.n_in * panels * kernels.lanes):
+                if interrupted(watch, rows * panels * work):
                     return True
                 p += panels
             r += rows
     if activate and layer.activation == SOFTMAX:
-        kernels.softmax(out, stride, layer.n_out, n_rows)
+        rows = rows_at_once(n_rows, 2 * WORK_OF_A_PASS * layer.n_out)
+        r = 0
+        while r < n_rows:
+            kernels.softmax(out + r, stride, layer.n_out, min(rows, n_rows - r))
+            if interrupted(watch, 2 * WORK_OF_A_PASS * rows * layer.n_out):
+                return True
+            r += rows
     return False
 
 
@@ -170,8 +179,8 @@ cdef bint deltas_below_panels(
 ) noexcept nogil:
     """out := (deltas @ weights.T) * f'(activations_below); returns whether to stop"""
     cdef derivative_t derivative = kernels.derivative[<int>activation_below]
-    cdef Py_ssize_t rows = rows_at_once(n_rows, layer.n_out * kernels.lanes)
-    cdef Py_ssize_t panels = panels_at_once(kernels, layer.in_panels, rows * layer.n_out * kernels.lanes)
+    cdef Py_ssize_t work = (layer.n_out + WORK_OF_A_PASS) * kernels.lanes, rows = rows_at_once(n_rows, work)
+    cdef Py_ssize_t panels = panels_at_once(kernels, layer.in_panels, rows * work)
     cdef Py_ssize_t p, r, i, m, some
     r = 0
     while r < n_rows:
@@ -191,7 +200,7 @@ cdef bint deltas_below_panels(
                 kernels.deltas_below(
                     deltas + r, stride, parameters + layer.weights, layer.n_in, layer.n_out, p, p + some, m,
                     derivative, activations_below + r, stride, scratch, out + r, stride)
-            if interrupted(watch, m * layer.n_out * some * kernels.lanes):
+            if interrupted(watch, m * some * work):
                 return True
             p += panels
         r += rows

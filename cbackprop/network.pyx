@@ -5,15 +5,15 @@ Every argument is checked here, then the GIL is dropped.
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from cpython.pythread cimport PyThread_get_thread_ident
 from libc.math cimport NAN
 
 from cbackprop._guard cimport (
-    cbackprop_read, enter_reader, enter_writer, leave_reader, leave_writer,
+    ENTERED, REFUSED, Entry, Guard, enter_reader, enter_writer, is_writer, leave_reader, leave_writer,
 )
 from cbackprop._kernels.table cimport SQUARED_ERROR
 from cbackprop._memory cimport Block, Pointer
 from cbackprop._typedefs cimport lanes_t
+from cbackprop._watch cimport now
 from cbackprop.backprop cimport (
     BAD_SAMPLE_WEIGHT, BAD_X, BAD_Y, BLOCK_ROWS, Plan, Rows, Workspace,
 )
@@ -23,7 +23,6 @@ from cbackprop.training cimport (
 )
 
 import math
-from contextlib import nullcontext
 
 import numpy as np
 
@@ -32,10 +31,14 @@ from cbackprop.activations import HIDDEN, OUTPUT, canonical
 from cbackprop.losses import check_pair
 
 cdef enum:
-    # Epochs in one call without the GIL, at most: their losses wait in memory.
+    # Epochs in one call without the GIL, at most.
     EPOCHS_AT_ONCE = 65536
-    # Numbers that NumPy divides between two looks at the signals.
+    # Numbers that are drawn, or divided, at a time.
     NUMBERS_AT_ONCE = 1 << 22
+
+
+# How long a run of short epochs takes, in seconds: long beside a call, short beside a person's patience.
+cdef double RUN_SECONDS = 0.01
 
 
 cdef bint poll_signals(void* context) noexcept with gil:
@@ -88,7 +91,7 @@ cdef class _Pass:
         if self.workspace.fault == BAD_X:
             raise checks.not_finite("X", X)
         if self.workspace.fault == BAD_Y:
-            raise checks.not_finite("y", targets)
+            raise ValueError("y changed while it was read") if targets is None else checks.not_finite("y", targets)
         if self.workspace.fault == BAD_SAMPLE_WEIGHT:
             raise checks.not_finite("sample_weight", sample_weight)
 
@@ -177,8 +180,7 @@ cdef class Network:
     cdef object _parameters
     cdef list _weights, _biases
     cdef Plan _plan
-    cdef long _word  # the guard's
-    cdef unsigned long _trainer  # the thread that trains
+    cdef Guard _guard
     cdef object __weakref__
 
     def __init__(self, layer_sizes, activation="sigmoid", output_activation="identity", loss="squared_error",
@@ -188,7 +190,11 @@ cdef class Network:
         decisive = activation if isinstance(activation, str) else [*self.activation, self.output_activation][0]
         for weights, biases in zip(self._weights, self._biases):
             bound = np.sqrt((2 if decisive in ("sigmoid", "logistic") else 6) / sum(weights.shape))
-            weights[...] = random_state.uniform(-bound, bound, weights.shape)
+            # rows by rows, for the numbers are drawn in double precision
+            rows = max(1, NUMBERS_AT_ONCE // weights.shape[1])
+            for first in range(0, weights.shape[0], rows):
+                part = weights[first:first + rows]
+                part[...] = random_state.uniform(-bound, bound, part.shape)
             biases[...] = random_state.uniform(-bound, bound, biases.shape)
 
     def _build(self, layer_sizes, activation, output_activation, loss, dtype):
@@ -246,7 +252,7 @@ cdef class Network:
         try:
             self._parameters[...] = values
         finally:
-            leave_writer(&self._word)
+            leave_writer(&self._guard)
 
     @property
     def weights(self):
@@ -262,28 +268,22 @@ cdef class Network:
 
     # ---- who may come in ----
 
-    cdef bint _is_mine(self) noexcept:
-        """Whether this thread trains the network, and this is a callback."""
-        return cbackprop_read(&self._word) < 0 and self._trainer == <unsigned long>PyThread_get_thread_ident()
-
     def _not_in_training(self):
-        if cbackprop_read(&self._word) < 0 and not self._is_mine():
-            raise RuntimeError("the network is being trained or changed by another thread")
+        if self._enter_reader():
+            leave_reader(&self._guard)
 
     cdef bint _enter_reader(self) except -1:
         """Whether there is a reader to leave: not in a callback, where the trainer itself reads."""
-        if self._is_mine():
-            return False
-        if not enter_reader(&self._word):
+        cdef Entry entry = enter_reader(&self._guard)
+        if entry == REFUSED:
             raise RuntimeError("the network is being trained or changed by another thread")
-        return True
+        return entry == ENTERED
 
     cdef int _enter_writer(self) except -1:
-        if not enter_writer(&self._word):
+        if not enter_writer(&self._guard):
             raise RuntimeError(
-                "the network cannot be changed by a callback of its own training" if self._is_mine()
+                "the network cannot be changed by a callback of its own training" if is_writer(&self._guard)
                 else "the network is being trained, changed or read by another thread")
-        self._trainer = <unsigned long>PyThread_get_thread_ident()
         return 0
 
     # ---- computing ----
@@ -354,7 +354,7 @@ cdef class Network:
                 first += BLOCK_ROWS
         finally:
             if leave:
-                leave_reader(&self._word)
+                leave_reader(&self._guard)
 
     def loss_value(self, X, y, sample_weight=None, reduction="mean"):
         """The loss.
@@ -427,7 +427,7 @@ cdef class Network:
             pass_.check(X, targets, sample_weight)
         finally:
             if leave:
-                leave_reader(&self._word)
+                leave_reader(&self._guard)
         if mean:
             loss /= weight
             if with_gradient:
@@ -499,7 +499,7 @@ cdef class Network:
                 first += BLOCK_ROWS
         finally:
             if leave:
-                leave_reader(&self._word)
+                leave_reader(&self._guard)
         return outs
 
     def _checked(self, X, y, sample_weight):
@@ -572,8 +572,9 @@ cdef class Network:
     def __eq__(self, other):
         if not isinstance(other, Network):
             return NotImplemented
-        return self.__reduce__()[1][:-1] == other.__reduce__()[1][:-1] and np.array_equal(
-            self.parameters, other.parameters)
+        *mine, my_parameters = self.__reduce__()[1]
+        *theirs, their_parameters = other.__reduce__()[1]
+        return mine == theirs and np.array_equal(my_parameters, their_parameters)
 
     __hash__ = None
 
@@ -583,21 +584,24 @@ cdef class Network:
             values = self._parameters.copy()
         finally:
             if leave:
-                leave_reader(&self._word)
+                leave_reader(&self._guard)
         return _restore, (
-            self.layer_sizes, self.activation, self.output_activation, self.loss, self.dtype.name, values)
+            type(self), self.layer_sizes, self.activation, self.output_activation, self.loss, self.dtype.name, values,
+        ), getattr(self, "__dict__", None)
 
 
-def _restore(layer_sizes, activation, output_activation, loss, dtype, parameters):
+def _restore(kind, layer_sizes, activation, output_activation, loss, dtype, parameters):
     """A network out of its pickle."""
-    cdef Network network = Network.__new__(Network)
+    cdef Network network = kind.__new__(kind)
     network._build(layer_sizes, activation, output_activation, loss, dtype)
-    network.parameters = parameters
+    if parameters.shape != network._parameters.shape or parameters.dtype != network._parameters.dtype:
+        raise ValueError(f"the pickle of a network holds parameters of shape {parameters.shape}")
+    network._parameters[...] = parameters
     return network
 
 
 cdef bint as_reduction(reduction) except -1:
-    if reduction not in ("mean", "sum"):
+    if not isinstance(reduction, str) or reduction not in ("mean", "sum"):
         raise ValueError(f"reduction is {reduction!r}; known are mean, sum")
     return reduction == "mean"
 
@@ -637,8 +641,8 @@ def train_with_order(
     training.mean = as_reduction(reduction)
     training.update.step.alpha = checks.as_number("alpha", alpha)
     training.tol = NAN if tol is None else checks.as_number("tol", tol)
-    training.n_iter_no_change = (
-        math.inf if n_iter_no_change == math.inf else checks.as_count("n_iter_no_change", n_iter_no_change))
+    endless = isinstance(n_iter_no_change, float) and n_iter_no_change == math.inf
+    training.n_iter_no_change = math.inf if endless else checks.as_count("n_iter_no_change", n_iter_no_change)
     training.best_loss = math.inf
     training.loss_scale = loss_scale
     if not isinstance(shuffle, (bool, np.bool_)):
@@ -652,7 +656,7 @@ def train_with_order(
     cdef Optimizer its_optimizer = optimizer
     network._enter_writer()
     try:
-        if not enter_writer(&its_optimizer._word):
+        if not enter_writer(&its_optimizer._guard):
             raise RuntimeError("the optimizer is training another network in another thread")
         try:
             return _train(
@@ -660,9 +664,9 @@ def train_with_order(
                 random_state if shuffle else None, remaining, callback, loss_limit,
                 [] if losses is None else losses)
         finally:
-            leave_writer(&its_optimizer._word)
+            leave_writer(&its_optimizer._guard)
     finally:
-        leave_writer(&network._word)
+        leave_writer(&network._guard)
 
 
 cdef _train(
@@ -678,7 +682,8 @@ cdef _train(
         n_sums=0 if fused else n_sums(training.batch_size))
     cdef Block private = Block(plan.parameter_rows * training.update.n_states)
     cdef Pointer parameters = Pointer(network._parameters, True), order_pointer
-    cdef Py_ssize_t k, n_done, at_once = 1 if callback is not None else EPOCHS_AT_ONCE
+    cdef Py_ssize_t k, n_done = 0, at_once = 1
+    cdef double began, growth
     cdef double[::1] losses
     cdef Ending ending = ALL_EPOCHS
     training.workspace = pass_.workspace
@@ -694,7 +699,7 @@ cdef _train(
     pass_.check(X, targets, sample_weight)
 
     training.keep_order = order is not None
-    lock = nullcontext()
+    lock = None
     if random_state is not None:
         training.bitgen = <bitgen_t*>PyCapsule_GetPointer(random_state._bit_generator.capsule, "BitGenerator")
         lock = random_state._bit_generator.lock
@@ -710,16 +715,35 @@ cdef _train(
         losses = block
         # a callback may have changed it
         training.update.learning_rate = optimizer.learning_rate
-        # not held while a callback runs: it may draw from the same stream
-        with lock:
+        began = now()
+        # The lock of the random stream is held for short whiles only: for a run of short epochs, in which no signal
+        # handler may ask for it, or for the shuffle alone. Never in a callback, which may draw from the stream.
+        if lock is not None:
+            lock.acquire()
+        try:
             with nogil:
-                ending = training.run(losses.shape[0], &losses[0], &n_done)
-            # at once: what follows may run signal handlers
-            optimizer.n_steps = training.update.public_steps
-            curve += block[:n_done].tolist()
-            finished += n_done
-            if finished:
-                optimizer._state = state
+                if losses.shape[0] == 1:
+                    training.draw()
+                else:
+                    pass_.workspace.watch.poll = NULL
+                    ending = training.run(losses.shape[0], &losses[0], &n_done)
+                    pass_.workspace.watch.poll = poll_signals
+        finally:
+            if lock is not None:
+                lock.release()
+        if losses.shape[0] == 1:
+            with nogil:
+                ending = training.run(1, &losses[0], &n_done)
+        # at once: what follows may run signal handlers
+        optimizer.n_steps = training.update.public_steps
+        curve += block[:n_done].tolist()
+        finished += n_done
+        if finished:
+            optimizer._state = state
+        if callback is None:
+            growth = min(4.0, RUN_SECONDS / max(1e-9, now() - began))
+            at_once = min(<Py_ssize_t>EPOCHS_AT_ONCE, max(<Py_ssize_t>1, <Py_ssize_t>(at_once * growth)))
+        PyErr_CheckSignals()
         remaining -= n_done
         if ending == INTERRUPTED or ending == BAD_DATA:
             pass_.check(X, targets, sample_weight)

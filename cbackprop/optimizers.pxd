@@ -1,3 +1,4 @@
+from cbackprop._guard cimport Guard
 from cbackprop._kernels.table cimport Rule, Step
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch
@@ -15,10 +16,11 @@ cdef struct Update:
     Py_ssize_t public_steps
 
 cdef class Optimizer:
-    cdef long _word  # for the guard
+    cdef Guard _guard
     cdef readonly Py_ssize_t n_steps
     cdef list _state  # flat arrays in the order of the parameters; empty until it has trained
 
+    cdef list _read_state(self)
     cdef Rule _rule(self)
     cdef list _begin(self, Plan plan, object parameters, Update* update)
 

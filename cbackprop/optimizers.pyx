@@ -6,6 +6,7 @@ scikit-learn's.
 
 from libc.math cimport sqrt
 
+from cbackprop._guard cimport ENTERED, REFUSED, Entry, enter_reader, leave_reader
 from cbackprop._kernels.table cimport ADAM, MOMENTUM, NESTEROV, PLAIN_SGD, Rule, Step
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
@@ -34,6 +35,15 @@ cdef class Optimizer:
     cdef Rule _rule(self):
         raise NotImplementedError
 
+    cdef list _read_state(self):
+        """The state's arrays, if no other thread is changing them."""
+        cdef Entry entry = enter_reader(&self._guard)
+        if entry == REFUSED:
+            raise RuntimeError("the optimizer is training a network in another thread")
+        if entry == ENTERED:
+            leave_reader(&self._guard)
+        return self._state
+
     cdef list _begin(self, Plan plan, object parameters, Update* update):
         """Fills in `update` but for its private state; returns the state's arrays, the optimizer's own or new zeros."""
         update.rule = self._rule()
@@ -54,7 +64,7 @@ cdef class Optimizer:
 
     def __reduce__(self):
         values = tuple(getattr(self, name) for name in self._parameter_names)
-        return type(self), values, (self.n_steps, [array.copy() for array in self._state])
+        return type(self), values, (self.n_steps, [array.copy() for array in self._read_state()])
 
     def __setstate__(self, state):
         self.n_steps, self._state = state
@@ -66,7 +76,7 @@ cdef class Optimizer:
         return (
             self.n_steps == that.n_steps
             and all(getattr(self, name) == getattr(that, name) for name in self._parameter_names)
-            and len(self._state) == len(that._state)
+            and len(self._read_state()) == len(that._read_state())
             and all(np.array_equal(mine, theirs) for mine, theirs in zip(self._state, that._state)))
 
     __hash__ = None
@@ -121,7 +131,7 @@ cdef class SGD(Optimizer):
 
     @property
     def velocity(self):
-        return self._state[0] if self._state else None
+        return self._read_state()[0] if self._state else None
 
     @property
     def _state_names(self):
@@ -192,11 +202,11 @@ cdef class Adam(Optimizer):
 
     @property
     def mean_gradients(self):
-        return self._state[0] if self._state else None
+        return self._read_state()[0] if self._state else None
 
     @property
     def mean_squares(self):
-        return self._state[1] if self._state else None
+        return self._read_state()[1] if self._state else None
 
     cdef Rule _rule(self):
         return ADAM

@@ -45,6 +45,7 @@ cdef class Training:
     cdef Py_ssize_t* order  # (n_samples,), or NULL: as they lie
     cdef bint keep_order  # each epoch shuffles what the last one left, as scikit-learn does
     cdef bitgen_t* bitgen  # NULL: no shuffling
+    cdef bint drawn  # the next epoch's order is there already
     cdef bint mean  # else sums over the batch
     cdef double loss_scale  # of the data's part of the reported loss
     cdef double tol  # NaN: never stop early
@@ -58,4 +59,5 @@ cdef class Training:
     cdef double online_epoch(self) noexcept nogil
     cdef double step(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef bint shuffle(self) noexcept nogil
+    cdef void draw(self) noexcept nogil
     cdef double penalty(self) noexcept nogil

@@ -71,8 +71,9 @@ cdef class Training:
         cdef Py_ssize_t first, rows
         cdef double loss, total = 0
         cdef Rows batch = self.data
-        if self.shuffle():
+        if not self.drawn and self.shuffle():
             return 0
+        self.drawn = False
         if self.online:
             return self.online_epoch()
         first = 0
@@ -158,6 +159,10 @@ cdef class Training:
             total += self.plan.kernels.sum_of_squares(
                 self.parameters + self.plan.layers[k].weights, self.plan.layers[k].weight_rows)
         return 0.5 * self.update.step.alpha * total
+
+    cdef void draw(self) noexcept nogil:
+        """The next epoch's order, ahead of `run`"""
+        self.drawn = not self.shuffle()
 
     cdef bint shuffle(self) noexcept nogil:
         """A new order, number by number that of RandomState.shuffle; returns whether to stop"""

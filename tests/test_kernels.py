@@ -361,10 +361,15 @@ def test_gather_classes(kernels):
         order = kernels.numbers(np.arange(n_out)[::-1], np.intp)
         for which in (None, order):
             out = kernels.empty(n_out, n_out, n_out + 2)
-            kernels.run.gather_classes(classes, which, n_out, out.n_panels, out.memory, out.stride)
+            assert kernels.run.gather_classes(classes, which, n_out, n_out, out.memory, out.stride)
             expected = np.eye(n_out)[:: 1 if which is None else -1]
             np.testing.assert_array_equal(out.matrix, expected)
             assert (out.pads == 0).all()
+        for bad in (-1, n_out, 10**6, -(2**63), 2**63 - 1):
+            classes[n_out - 1] = bad
+            assert not kernels.run.gather_classes(
+                classes, None, n_out, n_out, out.memory, out.stride
+            )
 
 
 def test_scatter(kernels):

@@ -35,9 +35,11 @@ cdef extern from *:
     const char* CBACKPROP_COMPILER
     const char* CBACKPROP_FLAGS
     const char* CBACKPROP_ISAS
+    const char* CBACKPROP_ISA_FLAGS
 
 COMPILER = CBACKPROP_COMPILER.decode()
 FLAGS = CBACKPROP_FLAGS.decode()
+ISA_FLAGS = CBACKPROP_ISA_FLAGS.decode()
 BUILT = tuple(CBACKPROP_ISAS.decode().split())  # ascending
 
 _LEVELS = {"baseline": 1, "x86-64-v3": 3, "x86-64-v4": 4, "neon": 1}

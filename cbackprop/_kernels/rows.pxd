@@ -58,19 +58,23 @@ cdef inline bint gather_numbers(
     return good and 0 * total[0] == 0
 
 
-cdef inline void gather_classes(
-    const Py_ssize_t* classes,  # (?,), each below the number of outputs
-    const Py_ssize_t* order, Py_ssize_t n_rows, Py_ssize_t n_panels,
-    lanes_t* out, Py_ssize_t stride,  # (n_panels, stride), overwritten
+cdef inline bint gather_classes(
+    const Py_ssize_t* classes,  # (?,)
+    const Py_ssize_t* order, Py_ssize_t n_rows, Py_ssize_t n_out,
+    lanes_t* out, Py_ssize_t stride,  # (ceil(n_out / LANES), stride), overwritten
 ) noexcept nogil:
-    """out[p, r, lane] := 1 where p * LANES + lane is the class of the row, else 0"""
+    """out[p, r, lane] := 1 where p * LANES + lane is the row's class, else 0; returns whether all are below n_out"""
     cdef Py_ssize_t r, p, v, number
     for r in range(n_rows):
-        for p in range(n_panels):
+        for p in range((n_out + LANES - 1) // LANES):
             for v in range(VECTORS):
                 vstore(<real_t*>(out + p * stride + r) + v * VECTOR_LANES, vset(0))
         number = classes[order[r] if order != NULL else r]
+        # they were in range when the call began, but the array is still its owner's
+        if number < 0 or number >= n_out:
+            return False
         (<real_t*>(out + number // LANES * stride + r))[number % LANES] = 1
+    return True
 
 
 cdef inline void scatter(

@@ -14,21 +14,18 @@ cdef enum Activation:
     SOFTSIGN
     EXP
     SOFTMAX
-    N_ACTIVATIONS
 
 cdef enum Loss:
     SQUARED_ERROR
     LOG_LOSS
     BINARY_LOG_LOSS
     POISSON
-    N_LOSSES
 
 cdef enum Rule:
     PLAIN_SGD
     MOMENTUM
     NESTEROV
     ADAM
-    N_RULES
 
 cdef struct Step:
     # One update of the parameters, whose gradient is scale * (gradients + alpha * parameters).
@@ -103,8 +100,8 @@ cdef struct Kernels:
         lanes_t* out, Py_ssize_t stride) noexcept nogil
     bint (*gather_numbers)(
         const lanes_t* source, const Py_ssize_t* order, Py_ssize_t n_rows, lanes_t* out, double* total) noexcept nogil
-    void (*gather_classes)(
-        const Py_ssize_t* classes, const Py_ssize_t* order, Py_ssize_t n_rows, Py_ssize_t n_panels,
+    bint (*gather_classes)(
+        const Py_ssize_t* classes, const Py_ssize_t* order, Py_ssize_t n_rows, Py_ssize_t n_out,
         lanes_t* out, Py_ssize_t stride) noexcept nogil
     void (*scatter)(
         const lanes_t* source, Py_ssize_t stride, Py_ssize_t n_columns, Py_ssize_t n_rows, lanes_t* out) noexcept nogil

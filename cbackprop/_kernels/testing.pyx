@@ -114,9 +114,9 @@ cdef class Bench:
         good = self.kernels.gather_numbers(at(source), <const Py_ssize_t*>at(order), n_rows, at(out), &total)
         return good, total
 
-    def gather_classes(self, classes, order, Py_ssize_t n_rows, Py_ssize_t n_panels, out, Py_ssize_t stride):
-        self.kernels.gather_classes(
-            <const Py_ssize_t*>at(classes), <const Py_ssize_t*>at(order), n_rows, n_panels, at(out), stride)
+    def gather_classes(self, classes, order, Py_ssize_t n_rows, Py_ssize_t n_out, out, Py_ssize_t stride):
+        return self.kernels.gather_classes(
+            <const Py_ssize_t*>at(classes), <const Py_ssize_t*>at(order), n_rows, n_out, at(out), stride)
 
     def scatter(self, source, Py_ssize_t stride, Py_ssize_t n_columns, Py_ssize_t n_rows, out):
         self.kernels.scatter(at(source), stride, n_columns, n_rows, at(out))

@@ -1,4 +1,4 @@
-"""Which loss goes with which output activation, and losses over arrays.
+"""Which loss goes with which output activation.
 
 | loss | output activation | C, for one data point |
 | --- | --- | --- |

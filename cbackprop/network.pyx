@@ -534,7 +534,7 @@ cdef class Network:
             The strength of the L2 term: a batch's loss gets alpha / 2 * (the sum of the squared weights), under "mean"
             divided as the rest is (scikit-learn's definition). Biases are left out.
         tol : float >= 0 or None
-            Training stops when the loss has failed to fall by more than tol in more than n_iter_no_change epochs in a
+            Training stops when the loss has failed to fall by at least tol in more than n_iter_no_change epochs in a
             row. None: it goes on.
         n_iter_no_change : int or inf, default 10
         callback : callable, optional

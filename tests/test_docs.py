@@ -1,4 +1,4 @@
-"""The code in the README and in the guide runs, and prints what stands there."""
+"""The code in the README and in the docs runs, and prints what stands there."""
 
 import doctest
 import re
@@ -20,8 +20,9 @@ def test_the_readme_runs():
             assert predicted == pytest.approx(names["y"], abs=0.01)
 
 
-def test_the_guide_runs():
+@pytest.mark.parametrize(("page", "examples"), [("guide", 30), ("datasets", 1)])
+def test_the_pages_run(page, examples):
     pytest.importorskip("scipy")
-    results = doctest.testfile(str(ROOT / "docs" / "guide.md"), module_relative=False)
-    assert results.attempted > 30
+    results = doctest.testfile(str(ROOT / "docs" / f"{page}.md"), module_relative=False)
+    assert results.attempted >= examples
     assert results.failed == 0

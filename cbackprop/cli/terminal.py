@@ -162,6 +162,6 @@ def in_microseconds(seconds):
 
 
 def in_times(ratio):
-    """As 1.28×, 12.3× or 240×."""
-    decimals = max(0, min(2, 2 - math.floor(math.log10(ratio))))
+    """As 0.505×, 1.28×, 12.3× or 240×."""
+    decimals = max(0, 2 - math.floor(math.log10(ratio)))
     return f"{ratio:,.{decimals}f}×"

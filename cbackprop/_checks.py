@@ -129,9 +129,9 @@ def as_out(out, X, n_outputs):
 
 def as_layer_sizes(layer_sizes):
     try:
-        sizes = tuple(operator.index(size) for size in layer_sizes)
         if any(isinstance(size, (bool, np.bool_)) for size in layer_sizes):
             raise TypeError
+        sizes = tuple(operator.index(size) for size in layer_sizes)
     except TypeError:
         raise TypeError(
             f"layer_sizes must be a sequence of integers, got {layer_sizes!r}"
@@ -196,11 +196,11 @@ def as_order(order, n_samples):
 def as_count(name, value, minimum=1):
     """An integer of at least minimum."""
     try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
         count = operator.index(value)
     except TypeError:
-        count = None
-    if count is None or isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if count < minimum:
         raise ValueError(f"{name} must be {minimum} or more, got {value}")
     return min(count, sys.maxsize)

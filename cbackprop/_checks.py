@@ -129,9 +129,10 @@ def as_out(out, X, n_outputs):
 
 def as_layer_sizes(layer_sizes):
     try:
-        if any(isinstance(size, (bool, np.bool_)) for size in layer_sizes):
+        sizes = tuple(layer_sizes)
+        if any(isinstance(size, (bool, np.bool_)) for size in sizes):
             raise TypeError
-        sizes = tuple(operator.index(size) for size in layer_sizes)
+        sizes = tuple(operator.index(size) for size in sizes)
     except TypeError:
         raise TypeError(
             f"layer_sizes must be a sequence of integers, got {layer_sizes!r}"

@@ -17,6 +17,7 @@ cdef struct Update:
 
 cdef class Optimizer:
     cdef Guard _guard
+    cdef double _learning_rate
     cdef readonly Py_ssize_t n_steps
     cdef list _state  # flat arrays in the order of the parameters; empty until it has trained
 

@@ -28,9 +28,18 @@ cdef class Optimizer:
     _parameter_names = ("learning_rate",)
     _state_names = ()
 
-    def __init__(self):
+    def __init__(self, learning_rate):
+        self.learning_rate = learning_rate
         self.n_steps = 0
         self._state = []
+
+    @property
+    def learning_rate(self):
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        self._learning_rate = as_number("learning_rate", value, "(0, inf)")
 
     cdef Rule _rule(self):
         raise NotImplementedError
@@ -105,25 +114,16 @@ cdef class SGD(Optimizer):
     The definitions are those of scikit-learn's ``SGDOptimizer``; Sutskever et al. 2013 for Nesterov's momentum.
     """
 
-    cdef double _learning_rate, _momentum
+    cdef double _momentum
     cdef readonly bint nesterov
     _parameter_names = ("learning_rate", "momentum", "nesterov")
 
     def __init__(self, learning_rate, momentum=0.0, nesterov=False):
-        super().__init__()
-        self.learning_rate = learning_rate
+        super().__init__(learning_rate)
         self._momentum = as_number("momentum", momentum, "[0, 1]")
         if not isinstance(nesterov, (bool, np.bool_)):
             raise TypeError(f"nesterov must be a bool, got {nesterov!r}")
         self.nesterov = nesterov
-
-    @property
-    def learning_rate(self):
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value):
-        self._learning_rate = as_number("learning_rate", value, "(0, inf)")
 
     @property
     def momentum(self):
@@ -169,24 +169,15 @@ cdef class Adam(Optimizer):
     Keras have it; PyTorch adds epsilon after the correction, so that its numbers differ a little.
     """
 
-    cdef double _learning_rate, _beta_1, _beta_2, _epsilon
+    cdef double _beta_1, _beta_2, _epsilon
     _parameter_names = ("learning_rate", "beta_1", "beta_2", "epsilon")
     _state_names = ("mean_gradients", "mean_squares")
 
     def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
-        super().__init__()
-        self.learning_rate = learning_rate
+        super().__init__(learning_rate)
         self._beta_1 = as_number("beta_1", beta_1, "[0, 1)")
         self._beta_2 = as_number("beta_2", beta_2, "[0, 1)")
         self._epsilon = as_number("epsilon", epsilon, "(0, inf)")
-
-    @property
-    def learning_rate(self):
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value):
-        self._learning_rate = as_number("learning_rate", value, "(0, inf)")
 
     @property
     def beta_1(self):

@@ -661,8 +661,7 @@ def train_with_order(
         try:
             return _train(
                 network, training, its_optimizer, X, targets, classes, sample_weight, order,
-                random_state if shuffle else None, remaining, callback, loss_limit,
-                [] if losses is None else losses)
+                random_state if shuffle else None, remaining, callback, loss_limit, losses)
         finally:
             leave_writer(&its_optimizer._guard)
     finally:
@@ -681,11 +680,13 @@ cdef _train(
         network, training.batch_size, X, targets, classes, sample_weight,
         n_sums=0 if fused else n_sums(training.batch_size))
     cdef Block private = Block(plan.parameter_rows * training.update.n_states)
+    cdef Block kept = None
     cdef Pointer parameters = Pointer(network._parameters, True), order_pointer
     cdef Py_ssize_t k, n_done = 0, at_once = 1
     cdef double began, growth
     cdef double[::1] losses
     cdef Ending ending = ALL_EPOCHS
+    cdef list blocks = []  # the losses of each run of epochs
     training.workspace = pass_.workspace
     training.workspace.loss_limit = loss_limit
     training.data = pass_.data
@@ -713,6 +714,9 @@ cdef _train(
     while remaining > 0 and ending == ALL_EPOCHS:
         block = np.empty(min(remaining, at_once))
         losses = block
+        if block.size > 1 and kept is None:
+            kept = Block(plan.parameter_rows * (1 + training.update.n_states))
+        training.kept = kept.rows if block.size > 1 else NULL
         # a callback may have changed it
         training.update.learning_rate = optimizer.learning_rate
         began = now()
@@ -736,7 +740,9 @@ cdef _train(
                 ending = training.run(1, &losses[0], &n_done)
         # at once: what follows may run signal handlers
         optimizer.n_steps = training.update.public_steps
-        curve += block[:n_done].tolist()
+        blocks.append(block[:n_done])
+        if curve is not None:
+            curve += blocks[-1].tolist()
         finished += n_done
         if finished:
             optimizer._state = state
@@ -757,4 +763,4 @@ cdef _train(
                 "may be too large, or the data may need scaling. The network is as the epoch before left it.")
         if callback is not None and callback(TrainingState(finished, float(block[-1]), network)):
             break
-    return np.array(curve[len(curve) - finished:])
+    return np.concatenate(blocks)

@@ -11,7 +11,7 @@ cdef struct Update:
     double learning_rate
     Py_ssize_t n_steps
     Py_ssize_t n_states
-    lanes_t* state[2]  # as the private parameters
+    lanes_t* state[2]  # as the private parameters, one behind the other
     char* public_state[2]  # as the public ones: of the last finished epoch
     Py_ssize_t public_steps
 
@@ -29,4 +29,3 @@ cdef void next_step(Update* update, double scale) noexcept nogil
 cdef bint apply(
     const Update* update, Plan plan, const lanes_t* gradients, lanes_t* parameters, Watch* watch) noexcept nogil
 cdef bint pack_state(Update* update, Plan plan, Watch* watch) noexcept nogil
-cdef void keep_state(Update* update, Plan plan) noexcept nogil

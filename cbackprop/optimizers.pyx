@@ -271,11 +271,3 @@ cdef bint pack_state(Update* update, Plan plan, Watch* watch) noexcept nogil:
         if plan.pack(update.public_state[k], update.state[k], watch):
             return True
     return False
-
-
-cdef void keep_state(Update* update, Plan plan) noexcept nogil:
-    """The public state := the private one."""
-    cdef Py_ssize_t k
-    for k in range(update.n_states):
-        plan.unpack(update.state[k], update.public_state[k], NULL)
-    update.public_steps = update.n_steps

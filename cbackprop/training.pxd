@@ -4,6 +4,7 @@ cimport cython
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from cbackprop._kernels.table cimport Online
 from cbackprop._typedefs cimport lanes_t
 from cbackprop.backprop cimport Plan, Rows, Workspace
 from cbackprop.optimizers cimport Update
@@ -40,7 +41,8 @@ cdef class Training:
     cdef Rows data
     cdef Update update
     cdef lanes_t* parameters  # private, in panels
-    cdef char* public_parameters  # of the last finished epoch
+    cdef char* public_parameters  # of the last finished epoch, when `run` comes back
+    cdef lanes_t* kept  # room for its parameters and state until then; NULL: every epoch's are made public
     cdef Py_ssize_t n_samples, batch_size
     cdef Py_ssize_t* order  # (n_samples,), or NULL: as they lie
     cdef bint keep_order  # each epoch shuffles what the last one left, as scikit-learn does
@@ -52,10 +54,16 @@ cdef class Training:
     cdef double n_iter_no_change, best_loss
     cdef Py_ssize_t n_bad_epochs
     cdef bint online  # row by row in the kernel for the smallest networks
+    cdef Online job  # for that kernel
+    cdef Py_ssize_t job_rows  # in one call, at most
 
     cdef Ending run(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil
+    cdef Ending epochs(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil
+    cdef void finish_epoch(self) noexcept nogil
+    cdef void publish(self, const lanes_t* parameters, const lanes_t* states) noexcept nogil
     cdef double epoch(self) noexcept nogil
     cdef bint is_online(self) noexcept nogil
+    cdef void describe_job(self) noexcept nogil
     cdef double online_epoch(self) noexcept nogil
     cdef double step(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef bint shuffle(self) noexcept nogil

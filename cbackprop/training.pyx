@@ -5,35 +5,43 @@
 
 from libc.math cimport isfinite
 from libc.stdint cimport UINT32_MAX, uint64_t
+from libc.string cimport memcpy
 
-from cbackprop._kernels.table cimport IDENTITY, PLAIN_SGD, SQUARED_ERROR, Online
+from cbackprop._kernels.table cimport IDENTITY, PLAIN_SGD, SQUARED_ERROR
 from cbackprop._watch cimport interrupted
 from cbackprop.backprop cimport BLOCK_ROWS, NO_FAULT, Rows
 from cbackprop.dense cimport Layer
-from cbackprop.optimizers cimport apply, keep_state, next_step
+from cbackprop.optimizers cimport apply, next_step
 
 
 cdef enum:
     # Numbers of X in one call of the kernel for the smallest networks, between two looks at the clock.
     ONLINE_AT_ONCE = 1 << 15
+    # Random numbers between two looks at the clock.
+    DRAWN_AT_ONCE = 512
 
 
-cdef uint64_t random_below(bitgen_t* bitgen, uint64_t largest) noexcept nogil:
-    """0 ... largest by masked rejection, as NumPy's RandomState draws it"""
-    cdef uint64_t mask = largest, value
-    mask |= mask >> 1
-    mask |= mask >> 2
-    mask |= mask >> 4
-    mask |= mask >> 8
-    mask |= mask >> 16
-    mask |= mask >> 32
-    while True:
-        if largest <= UINT32_MAX:
-            value = bitgen.next_uint32(bitgen.state) & mask
-        else:
-            value = bitgen.next_uint64(bitgen.state) & mask
-        if value <= largest:
-            return value
+cdef void draw_downwards(bitgen_t* bitgen, uint64_t largest, Py_ssize_t n, uint64_t* out) noexcept nogil:
+    """out[k] := 0 ... largest - k by masked rejection, as NumPy's RandomState draws it, for n numbers of one mask
+
+    Without a branch on what was drawn: the processor would guess it wrong once in a few numbers.
+    """
+    cdef uint64_t mask = mask_of(largest), value
+    cdef Py_ssize_t k = 0
+    while k < n:
+        value = (bitgen.next_uint32(bitgen.state) if largest <= UINT32_MAX else bitgen.next_uint64(bitgen.state)) & mask
+        out[k] = value
+        k += value <= largest - k
+
+
+cdef uint64_t mask_of(uint64_t largest) noexcept nogil:
+    """The least 2^n - 1 that is not below it"""
+    largest |= largest >> 1
+    largest |= largest >> 2
+    largest |= largest >> 4
+    largest |= largest >> 8
+    largest |= largest >> 16
+    return largest | largest >> 32
 
 
 cdef class Training:
@@ -41,9 +49,18 @@ cdef class Training:
 
     cdef Ending run(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil:
         """Up to n_epochs epochs; losses[:n_done] are those finished, and the public parameters are of the last"""
+        cdef Ending ending = self.epochs(n_epochs, losses, n_done)
+        if self.kept != NULL and n_done[0] > 0:
+            self.publish(self.kept, self.kept + self.plan.parameter_rows)
+        return ending
+
+    cdef Ending epochs(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil:
+        """`run`, but that what is to be public may still be kept"""
         cdef double loss
         n_done[0] = 0
         self.online = self.is_online()
+        if self.online:
+            self.describe_job()
         while n_done[0] < n_epochs:
             loss = self.epoch()
             if self.workspace.fault != NO_FAULT:
@@ -52,8 +69,7 @@ cdef class Training:
                 return INTERRUPTED
             if not (isfinite(loss) and self.plan.kernels.all_finite(self.parameters, self.plan.parameter_rows)):
                 return NON_FINITE
-            self.plan.unpack(self.parameters, self.public_parameters, NULL)
-            keep_state(&self.update, self.plan)
+            self.finish_epoch()
             losses[n_done[0]] = loss
             n_done[0] += 1
             # scikit-learn's rule; with tol NaN no loss is bad
@@ -66,16 +82,34 @@ cdef class Training:
                 return CONVERGED
         return ALL_EPOCHS
 
+    cdef void finish_epoch(self) noexcept nogil:
+        """Whatever ends the next epoch, this one's parameters and state will be public"""
+        cdef size_t size = self.plan.parameter_rows * sizeof(lanes_t)
+        self.update.public_steps = self.update.n_steps
+        if self.kept == NULL:
+            self.publish(self.parameters, self.update.state[0])
+        else:
+            memcpy(self.kept, self.parameters, size)
+            if self.update.n_states > 0:
+                memcpy(self.kept + self.plan.parameter_rows, self.update.state[0], self.update.n_states * size)
+
+    cdef void publish(self, const lanes_t* parameters, const lanes_t* states) noexcept nogil:
+        cdef Py_ssize_t k
+        self.plan.unpack(parameters, self.public_parameters, NULL)
+        for k in range(self.update.n_states):
+            self.plan.unpack(states + k * self.plan.parameter_rows, self.update.public_state[k], NULL)
+
     cdef double epoch(self) noexcept nogil:
         """Every row once; returns the epoch's loss, meaningless if the workspace's fault or watch says so"""
         cdef Py_ssize_t first, rows
         cdef double loss, total = 0
-        cdef Rows batch = self.data
+        cdef Rows batch
         if not self.drawn and self.shuffle():
             return 0
         self.drawn = False
         if self.online:
             return self.online_epoch()
+        batch = self.data
         first = 0
         while first < self.n_samples:
             rows = min(self.batch_size, self.n_samples - first)
@@ -92,35 +126,39 @@ cdef class Training:
         """Whether the kernel for the smallest networks does what the general loop would"""
         cdef const Layer* layers = self.plan.layers
         return (
-            self.batch_size == 1 and self.plan.n_layers == 2 and layers[0].out_panels <= 2 and not layers[0].few
+            self.batch_size == 1 and self.plan.n_layers == 2 and layers[0].out_panels <= 4 and not layers[0].few
             and layers[1].n_out == 1 and layers[1].few and layers[1].activation == IDENTITY
             and self.plan.loss == SQUARED_ERROR and self.data.sample_weight == NULL
             and self.update.rule == PLAIN_SGD and self.update.step.alpha == 0)
 
+    cdef void describe_job(self) noexcept nogil:
+        """What all calls of the kernel for the smallest networks share"""
+        cdef const Layer* layers = self.plan.layers
+        self.job.activation = layers[0].activation
+        self.job.n_in = layers[0].n_in
+        self.job.n_hidden = layers[0].n_out
+        self.job.learning_rate = self.update.learning_rate
+        self.job.weights = self.parameters + layers[0].weights
+        self.job.biases = self.parameters + layers[0].biases
+        self.job.out_weights = self.parameters + layers[1].weights
+        self.job.out_bias = self.parameters + layers[1].biases
+        self.job_rows = max(1, ONLINE_AT_ONCE // layers[0].n_in)
+
     cdef double online_epoch(self) noexcept nogil:
         """`epoch` by the kernel for the smallest networks"""
-        cdef const Layer* layers = self.plan.layers
-        cdef Online job
-        cdef Rows rest
+        cdef Rows rest = self.data
         cdef Py_ssize_t first = 0
         cdef double total = 0
-        job.activation = layers[0].activation
-        job.n_in = layers[0].n_in
-        job.n_hidden = layers[0].n_out
-        job.learning_rate = self.update.learning_rate
-        job.weights = self.parameters + layers[0].weights
-        job.biases = self.parameters + layers[0].biases
-        job.out_weights = self.parameters + layers[1].weights
-        job.out_bias = self.parameters + layers[1].biases
         while first < self.n_samples:
-            job.n_rows = min(max(1, ONLINE_AT_ONCE // job.n_in), self.n_samples - first)
-            rest = self.workspace.rows_from(&self.data, first if self.order == NULL else 0)
-            job.X, job.y = rest.X, rest.y
-            job.order = self.order + first if self.order != NULL else NULL
-            total += self.plan.kernels.online(&job)
-            if interrupted(&self.workspace.watch, job.n_rows * (job.n_in + 8) * 32):
+            self.job.n_rows = min(self.job_rows, self.n_samples - first)
+            if self.order == NULL and first > 0:
+                rest = self.workspace.rows_from(&self.data, first)
+            self.job.X, self.job.y = rest.X, rest.y
+            self.job.order = self.order + first if self.order != NULL else NULL
+            total += self.plan.kernels.online(&self.job)
+            if interrupted(&self.workspace.watch, self.job.n_rows * (self.job.n_in + 8) * 32):
                 return 0
-            first += job.n_rows
+            first += self.job.n_rows
         self.update.n_steps += self.n_samples
         total *= self.loss_scale
         return total / self.n_samples if self.mean else total
@@ -166,16 +204,22 @@ cdef class Training:
 
     cdef bint shuffle(self) noexcept nogil:
         """A new order, number by number that of RandomState.shuffle; returns whether to stop"""
-        cdef Py_ssize_t i, j
+        cdef Py_ssize_t i, j, k, n
+        cdef uint64_t[DRAWN_AT_ONCE] drawn
         if self.bitgen == NULL:
             return False
         if not self.keep_order:
             for i in range(self.n_samples):
                 self.order[i] = i
-        for i in range(self.n_samples - 1, 0, -1):
-            j = <Py_ssize_t>random_below(self.bitgen, i)
-            self.order[i], self.order[j] = self.order[j], self.order[i]
+        i = self.n_samples - 1
+        while i > 0:
+            n = min(<Py_ssize_t>DRAWN_AT_ONCE, i - <Py_ssize_t>(mask_of(i) >> 1))
+            draw_downwards(self.bitgen, i, n, drawn)
+            for k in range(n):
+                j = <Py_ssize_t>drawn[k]
+                self.order[i - k], self.order[j] = self.order[j], self.order[i - k]
+            i -= n
             # a random number takes about as long as sixteen multiply-adds of a slow processor
-            if i % 4096 == 0 and interrupted(&self.workspace.watch, 4096 * 16):
+            if interrupted(&self.workspace.watch, 16 * n):
                 return True
         return False

@@ -28,7 +28,8 @@ FLOORS = (
 NEIGHBOURLY = ("dense", "__init__")  # one room of each such floor
 # Within this room each may import from those before it.
 KERNELS = (
-    *("simd", "table", "elementary", "tiles", "passes", "products", "losses", "rows", "updates"),
+    *("simd", "table", "elementary", "tiles", "passes", "products", "gradients", "losses"),
+    *("rows", "updates"),
     *("online", "variant", "dispatch", "testing"),
 )
 # Compiled for each instruction set: pointers and sizes.

@@ -10,7 +10,7 @@ A row of log_loss, an output of binary_log_loss, counts at most `limit`: scikit-
 from cbackprop._kernels.elementary cimport exp_, log1p_unit_, log_, sigmoid_
 from cbackprop._kernels.passes cimport ROWS_TOGETHER, lane_mask, softmax_rows
 from cbackprop._kernels.simd cimport (
-    LANES, VECTOR_LANES, VECTORS, real_t, vabs, vec, vfma, vfold, vload, vmax, vmin, vselect_less, vset, vstore,
+    LANES, VECTOR_LANES, VECTORS, real_t, vabs, vec, vfirst, vfma, vfold, vload, vmax, vmin, vselect_less, vset, vstore,
 )
 from cbackprop._typedefs cimport lanes_t
 
@@ -41,7 +41,8 @@ cdef inline double squared_error(
                     difference = difference * vload(mask + v * VECTOR_LANES)
                 part[v] = vfma(difference, difference, part[v])
                 vstore(<real_t*>deltas + at, difference * weight)
-        loss = <real_t>0.5 * vfold(part)
+        # the other lanes of a single output hold zeros
+        loss = <real_t>0.5 * (vfirst(part[0]) if n_out == 1 else vfold(part))
         total += loss if weights == NULL else (<const real_t*>weights)[r] * loss
     return total
 

@@ -1,11 +1,10 @@
-"""The three products of a dense layer, over panels: forward, deltas below, gradients."""
+"""The products of a dense layer, over panels: forward, and the deltas below."""
 
 from cbackprop._kernels.simd cimport (
-    GRADIENT_ROWS, LANES, TILE_PANELS, TILE_ROWS, VECTORS,
-    real_t, transpose_square, vec, vfma, vfold, vload, vset, vstore,
+    LANES, TILE_PANELS, TILE_ROWS, VECTORS, real_t, transpose_square, vec, vfma, vfold, vload, vset,
 )
-from cbackprop._kernels.table cimport Step, activate_t, derivative_t
-from cbackprop._kernels.tiles cimport gradient_tile, product_tile
+from cbackprop._kernels.table cimport activate_t, derivative_t
+from cbackprop._kernels.tiles cimport product_tile
 from cbackprop._typedefs cimport lanes_t
 
 cdef enum:
@@ -153,79 +152,6 @@ cdef inline void pack_transposed(
         out += LANES * LANES
         source += source_stride
         depth -= LANES
-
-
-cdef inline void gradient_panels(
-    const real_t* a, const real_t* d, Py_ssize_t d_stride,
-    Py_ssize_t n_rows, Py_ssize_t features, Py_ssize_t panels,
-    const Step* step, real_t* out, Py_ssize_t out_stride,
-) noexcept nogil:
-    """gradient_tile over the features of one panel; the tile's heights are constants"""
-    cdef Py_ssize_t f = 0
-    cdef Py_ssize_t height = GRADIENT_ROWS * TILE_PANELS // panels
-    while features - f >= height:
-        gradient_tile(a + f, d, d_stride, n_rows, height, panels, step, out + f * LANES, out_stride)
-        f += height
-    if height > 8 and features - f >= 8:
-        gradient_tile(a + f, d, d_stride, n_rows, 8, panels, step, out + f * LANES, out_stride)
-        f += 8
-    if height > 4 and features - f >= 4:
-        gradient_tile(a + f, d, d_stride, n_rows, 4, panels, step, out + f * LANES, out_stride)
-        f += 4
-    if height > 2 and features - f >= 2:
-        gradient_tile(a + f, d, d_stride, n_rows, 2, panels, step, out + f * LANES, out_stride)
-        f += 2
-    if features - f >= 1:
-        gradient_tile(a + f, d, d_stride, n_rows, 1, panels, step, out + f * LANES, out_stride)
-
-
-cdef inline void dense_gradients(
-    const lanes_t* activations, Py_ssize_t act_stride,  # (in_panels, act_stride)
-    const lanes_t* deltas, Py_ssize_t stride,  # (out_panels, stride)
-    Py_ssize_t n_in, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t out_panels, Py_ssize_t n_rows,
-    const Step* step,  # NULL: out is overwritten by the gradients; else it is updated by them
-    lanes_t* out,  # (out_panels, n_in), the rows of input panels first_panel to last_panel
-) noexcept nogil:
-    """out := activations.T @ deltas, or one step of gradient descent on out"""
-    cdef Py_ssize_t q, p, features
-    for q in range(first_panel, last_panel):
-        features = min(LANES, n_in - q * LANES)
-        p = 0
-        while out_panels - p >= TILE_PANELS:
-            gradient_panels(
-                <const real_t*>(activations + q * act_stride), <const real_t*>(deltas + p * stride),
-                stride * LANES, n_rows, features, TILE_PANELS, step,
-                <real_t*>(out + p * n_in + q * LANES), n_in * LANES)
-            p += TILE_PANELS
-        while p < out_panels:
-            gradient_panels(
-                <const real_t*>(activations + q * act_stride), <const real_t*>(deltas + p * stride),
-                stride * LANES, n_rows, features, 1, step,
-                <real_t*>(out + p * n_in + q * LANES), n_in * LANES)
-            p += 1
-
-
-cdef inline void dense_bias_gradients(
-    const lanes_t* deltas, Py_ssize_t stride,  # (out_panels, stride)
-    Py_ssize_t out_panels, Py_ssize_t n_rows,
-    const Step* step,  # as in dense_gradients; its alpha does not apply to biases
-    lanes_t* out,  # (out_panels,)
-) noexcept nogil:
-    """out := deltas.sum(axis=0), or one step of gradient descent on out"""
-    cdef Py_ssize_t p, r, v
-    cdef vec total
-    cdef const real_t* d
-    cdef real_t* target
-    for p in range(out_panels):
-        for v in range(VECTORS):
-            d = <const real_t*>(deltas + p * stride) + v * (LANES // VECTORS)
-            target = <real_t*>(out + p) + v * (LANES // VECTORS)
-            total = vload(d)
-            for r in range(1, n_rows):
-                total = total + vload(d + r * LANES)
-            if step != NULL:
-                total = vfma(vset(<real_t>-step.learning_rate), total * vset(<real_t>step.scale), vload(target))
-            vstore(target, total)
 
 
 cdef inline void few_forward(

@@ -1,7 +1,7 @@
 """Between row-major arrays and panels: gather a batch, scatter predictions, pack and unpack weights."""
 
 from cbackprop._kernels.simd cimport (
-    LANES, VECTOR_LANES, VECTORS, real_t, vec, vfma, vfold, vload, vload_first, vset, vstore,
+    LANES, VECTOR_LANES, VECTORS, copy_first, real_t, vec, vfma, vfold, vload, vload_first, vset, vstore,
 )
 from cbackprop._typedefs cimport lanes_t
 
@@ -85,7 +85,7 @@ cdef inline void scatter(
     """out[r, p * LANES + lane] := source[p, r, lane]"""
     cdef const real_t* x
     cdef real_t* target = <real_t*>out
-    cdef Py_ssize_t r, _p, v, lane
+    cdef Py_ssize_t r, _p, v
     cdef Py_ssize_t full = n_columns // LANES, rest = n_columns - full * LANES
     for r in range(n_rows):
         x = <const real_t*>(source + r)
@@ -94,8 +94,7 @@ cdef inline void scatter(
                 vstore(target + v * VECTOR_LANES, vload(x + v * VECTOR_LANES))
             x += stride * LANES
             target += LANES
-        for lane in range(rest):
-            target[lane] = x[lane]
+        copy_first(x, rest, target)
         target += rest
 
 

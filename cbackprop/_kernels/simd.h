@@ -98,6 +98,16 @@ SIMD_INLINE vec vload(const real_t *from) {
 
 SIMD_INLINE void vstore(real_t *to, vec v) { memcpy(to, &v, sizeof v); }
 
+/* n numbers, less than LANES, by the binary digits of n: masked stores are slow on some processors */
+SIMD_INLINE void copy_first(const real_t *from, ptrdiff_t n, real_t *to) {
+    for (int part = LANES / 2; part; part /= 2)
+        if (n & part) {
+            memcpy(to, from, part * sizeof *to);
+            from += part;
+            to += part;
+        }
+}
+
 /* the first n numbers from there on, and zeros: nothing beyond them is touched; n may be below 0 or above VECTOR_LANES */
 SIMD_INLINE vec vload_first(const real_t *from, ptrdiff_t n) {
 #if defined(__AVX512F__) && CBACKPROP_VECTOR_BYTES == 64
@@ -129,6 +139,9 @@ SIMD_INLINE vec vset(real_t x) {
     return x;
 #endif
 }
+
+/* the number in the first lane */
+SIMD_INLINE real_t vfirst(vec v) { return LANE(v, 0); }
 
 /* asks for a cache line that will be written soon */
 SIMD_INLINE void vprefetch(const real_t *at) {
@@ -293,28 +306,63 @@ SIMD_INLINE vec vmantissa(vec v) {
 #endif
 #endif
 
+/* The shuffles that every instruction set has work inside blocks of 16 bytes; a strip is one or two of them. */
+#if CBACKPROP_VECTOR_BYTES >= 32
+#define STRIP_BLOCKS 2
+#if CBACKPROP_DOUBLE
+#define BOTH_BLOCKS 0, 1, 2, 3
+#define LOW_NUMBERS 0, 4, 2, 6
+#define HIGH_NUMBERS 1, 5, 3, 7
+#else
+#define BOTH_BLOCKS 0, 1, 2, 3, 4, 5, 6, 7
+#define LOW_NUMBERS 0, 8, 1, 9, 4, 12, 5, 13
+#define HIGH_NUMBERS 2, 10, 3, 11, 6, 14, 7, 15
+#define LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
+#define HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
+#endif
+#else
+#define STRIP_BLOCKS 1
+#if CBACKPROP_DOUBLE
+#define LOW_NUMBERS 0, 2
+#define HIGH_NUMBERS 1, 3
+#else
+#define LOW_NUMBERS 0, 4, 1, 5
+#define HIGH_NUMBERS 2, 6, 3, 7
+#define LOW_PAIRS 0, 1, 4, 5
+#define HIGH_PAIRS 2, 3, 6, 7
+#endif
+#endif
+
 SIMD_INLINE void transpose_square(const real_t *in, real_t *out) {
 #if defined(CBACKPROP_HAS_SHUFFLES)
-    /* by blocks of 16 bytes by 16 bytes: the shuffles that every instruction set has */
-    typedef real_t block_row __attribute__((vector_size(16)));
-    enum { SIDE = 16 / (int)sizeof(real_t) };
-    for (int i = 0; i < LANES; i += SIDE)
+    enum { SIDE = 16 / (int)sizeof(real_t) }; /* of a square of blocks */
+    typedef real_t strip __attribute__((vector_size(16 * STRIP_BLOCKS)));
+    for (int i = 0; i < LANES; i += SIDE * STRIP_BLOCKS)
         for (int j = 0; j < LANES; j += SIDE) {
-            block_row row[SIDE];
-            for (int k = 0; k < SIDE; k++)
-                memcpy(&row[k], in + (i + k) * LANES + j, sizeof row[k]);
-#if CBACKPROP_DOUBLE
-            block_row column[SIDE] = {__builtin_shufflevector(row[0], row[1], 0, 2),
-                                      __builtin_shufflevector(row[0], row[1], 1, 3)};
+            strip row[SIDE];
+            for (int k = 0; k < SIDE; k++) {
+                typedef real_t block __attribute__((vector_size(16)));
+                block part[STRIP_BLOCKS];
+                for (int b = 0; b < STRIP_BLOCKS; b++)
+                    memcpy(&part[b], in + (i + b * SIDE + k) * LANES + j, sizeof part[b]);
+#if STRIP_BLOCKS == 2
+                row[k] = __builtin_shufflevector(part[0], part[1], BOTH_BLOCKS);
 #else
-            block_row low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
-            block_row low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
-            block_row high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
-            block_row high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-            block_row column[SIDE] = {__builtin_shufflevector(low01, low23, 0, 1, 4, 5),
-                                      __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
-                                      __builtin_shufflevector(high01, high23, 0, 1, 4, 5),
-                                      __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+                row[k] = part[0];
+#endif
+            }
+#if CBACKPROP_DOUBLE
+            strip column[SIDE] = {__builtin_shufflevector(row[0], row[1], LOW_NUMBERS),
+                                  __builtin_shufflevector(row[0], row[1], HIGH_NUMBERS)};
+#else
+            strip low01 = __builtin_shufflevector(row[0], row[1], LOW_NUMBERS);
+            strip low23 = __builtin_shufflevector(row[2], row[3], LOW_NUMBERS);
+            strip high01 = __builtin_shufflevector(row[0], row[1], HIGH_NUMBERS);
+            strip high23 = __builtin_shufflevector(row[2], row[3], HIGH_NUMBERS);
+            strip column[SIDE] = {__builtin_shufflevector(low01, low23, LOW_PAIRS),
+                                  __builtin_shufflevector(low01, low23, HIGH_PAIRS),
+                                  __builtin_shufflevector(high01, high23, LOW_PAIRS),
+                                  __builtin_shufflevector(high01, high23, HIGH_PAIRS)};
 #endif
             for (int k = 0; k < SIDE; k++)
                 memcpy(out + (j + k) * LANES + i, &column[k], sizeof column[k]);
@@ -328,21 +376,61 @@ SIMD_INLINE void transpose_square(const real_t *in, real_t *out) {
 
 /* ---- one number from a row of a panel, always by the same tree: lane l meets lane l + half ---- */
 
+#ifdef MM_
+/* neighbours of so many bytes change places */
+#if CBACKPROP_VECTOR_BYTES == 64
+#define SWAP_32(v) (vec) _mm512_shuffle_f64x2((__m512d)(v), (__m512d)(v), 0x4e)
+#define SWAP_16(v) (vec) _mm512_shuffle_f64x2((__m512d)(v), (__m512d)(v), 0xb1)
+#define SWAP_8(v) (vec) _mm512_permute_pd((__m512d)(v), 0x55)
+#define SWAP_4(v) (vec) _mm512_permute_ps((__m512)(v), 0xb1)
+#elif CBACKPROP_VECTOR_BYTES == 32
+#define SWAP_16(v) (vec) _mm256_permute2f128_pd((__m256d)(v), (__m256d)(v), 1)
+#define SWAP_8(v) (vec) _mm256_permute_pd((__m256d)(v), 5)
+#define SWAP_4(v) (vec) _mm256_permute_ps((__m256)(v), 0xb1)
+#else
+#define SWAP_8(v) (vec) _mm_shuffle_pd((__m128d)(v), (__m128d)(v), 1)
+#define SWAP_4(v) (vec) _mm_shuffle_ps((__m128)(v), (__m128)(v), 0xb1)
+#endif
+/* With lanes from n on of no account, n a constant or not, the first steps are left out. */
+#define FOLD_STEP(MEET, v, bytes)                                                               \
+    if (n * (ptrdiff_t)sizeof(real_t) > bytes)                                                  \
+        v = MEET(v, SWAP_##bytes(v));
+#if CBACKPROP_VECTOR_BYTES == 64
+#define FOLD_WIDE(MEET, v) FOLD_STEP(MEET, v, 32) FOLD_STEP(MEET, v, 16)
+#elif CBACKPROP_VECTOR_BYTES == 32
+#define FOLD_WIDE(MEET, v) FOLD_STEP(MEET, v, 16)
+#else
+#define FOLD_WIDE(MEET, v)
+#endif
+#if CBACKPROP_DOUBLE
+#define FOLD_LANES(MEET, v) FOLD_WIDE(MEET, v) FOLD_STEP(MEET, v, 8)
+#else
+#define FOLD_LANES(MEET, v) FOLD_WIDE(MEET, v) FOLD_STEP(MEET, v, 8) FOLD_STEP(MEET, v, 4)
+#endif
+#else
+#define FOLD_LANES(MEET, v)                                                                     \
+    real_t lanes[VECTOR_LANES];                                                                 \
+    memcpy(lanes, &v, sizeof lanes);                                                            \
+    for (int half = VECTOR_LANES / 2; half; half /= 2)                                          \
+        for (int i = 0; i < half; i++)                                                          \
+            lanes[i] = MEET##1(lanes[i], lanes[i + half]);                                      \
+    v = vset(lanes[0]);
+#endif
+
 #define FOLD(name, MEET)                                                                        \
-    SIMD_INLINE real_t name(const vec *row) {                                                   \
+    /* in the first lane */                                                                     \
+    SIMD_INLINE vec name##_first(const vec *row, ptrdiff_t n) {                                 \
         vec v[VECTORS];                                                                         \
-        real_t lanes[VECTOR_LANES];                                                             \
         for (int i = 0; i < VECTORS; i++)                                                       \
             v[i] = row[i];                                                                      \
         for (int half = VECTORS / 2; half; half /= 2)                                           \
-            for (int i = 0; i < half; i++)                                                      \
-                v[i] = MEET(v[i], v[i + half]);                                                 \
-        memcpy(lanes, v, sizeof lanes);                                                         \
-        for (int half = VECTOR_LANES / 2; half; half /= 2)                                      \
-            for (int i = 0; i < half; i++)                                                      \
-                lanes[i] = MEET##1(lanes[i], lanes[i + half]);                                  \
-        return lanes[0];                                                                        \
-    }
+            if (n > half * VECTOR_LANES)                                                        \
+                for (int i = 0; i < half; i++)                                                  \
+                    v[i] = MEET(v[i], v[i + half]);                                             \
+        FOLD_LANES(MEET, v[0])                                                                  \
+        return v[0];                                                                            \
+    }                                                                                           \
+    SIMD_INLINE real_t name(const vec *row) { return vfirst(name##_first(row, LANES)); }
 #define SUM(a, b) ((a) + (b))
 #define SUM1(a, b) ((a) + (b))
 #define vmax1(a, b) ((a) > (b) ? (a) : (b))
@@ -352,5 +440,16 @@ FOLD(vfold_max, vmax)
 #undef SUM
 #undef SUM1
 #undef vmax1
+
+/* the sum of a row whose lanes from n on are zeros, in every lane */
+SIMD_INLINE vec vfold_everywhere(const vec *row, ptrdiff_t n) {
+    vec v = vfold_first(row, n);
+#ifdef MM_
+    /* sums of neighbours are the same for both: after all steps, everywhere */
+    if (2 * n > VECTOR_LANES)
+        return v;
+#endif
+    return vset(vfirst(v));
+}
 
 #endif

@@ -13,7 +13,9 @@ cdef extern from "simd.h" nogil:
     vec vload(const real_t* source) noexcept
     vec vload_first(const real_t* source, Py_ssize_t n) noexcept  # n numbers, then zeros
     void vstore(real_t* target, vec v) noexcept
+    void copy_first(const real_t* source, Py_ssize_t n, real_t* target) noexcept  # n < LANES numbers
     vec vset(real_t x) noexcept
+    real_t vfirst(vec v) noexcept
     void vprefetch(const real_t* address) noexcept
     vec vfma(vec a, vec b, vec c) noexcept  # a * b + c
     real_t fma_one(real_t a, real_t b, real_t c) noexcept
@@ -29,4 +31,5 @@ cdef extern from "simd.h" nogil:
     vec vmantissa(vec v) noexcept
     void transpose_square(const real_t* source, real_t* target) noexcept  # LANES by LANES
     real_t vfold(const vec* row) noexcept  # the sum of a panel's row
+    vec vfold_everywhere(const vec* row, Py_ssize_t n) noexcept  # of the first n lanes, in every lane
     real_t vfold_max(const vec* row) noexcept

@@ -1,7 +1,7 @@
 """The contract between the kernels and all that is above them: one table of functions, filled by each variant.
 
 Pointers to lanes_t are panels, but where a comment says numbers: those are plain arrays in the variant's precision.
-The formulas stand where the functions are: products.pxd, passes.pxd, losses.pxd, updates.pxd, rows.pxd.
+The formulas stand where the functions are: products.pxd, gradients.pxd, passes.pxd, losses.pxd, updates.pxd, rows.pxd.
 """
 
 from cbackprop._typedefs cimport lanes_t
@@ -48,7 +48,7 @@ ctypedef void (*update_t)(
     lanes_t* first, lanes_t* second, lanes_t* parameters) noexcept nogil
 
 cdef struct Online:
-    # A job for the smallest networks: one hidden layer of up to two panels, one linear output, squared error, plain
+    # A job for the smallest networks: one hidden layer of up to four panels, one linear output, squared error, plain
     # gradient descent row by row.
     Activation activation
     const lanes_t* X  # (?, n_in) numbers

@@ -5,7 +5,7 @@ setup.py copies this file once for each variant and compiles each copy with the 
 
 from cpython.pycapsule cimport PyCapsule_New
 
-from cbackprop._kernels cimport losses, online, passes, products, rows, updates
+from cbackprop._kernels cimport gradients, losses, online, passes, products, rows, updates
 from cbackprop._kernels.elementary cimport log1p_unit_, log_
 from cbackprop._kernels.simd cimport (
     LANES, TILE_PANELS, VECTOR_LANES, VECTORS, real_t, vload, vstore,
@@ -49,8 +49,8 @@ kernels.update = [updates.sgd, updates.momentum, updates.nesterov, updates.adam]
 kernels.softmax = passes.softmax_forward
 kernels.forward = products.dense_forward
 kernels.deltas_below = products.dense_deltas_below
-kernels.gradients = products.dense_gradients
-kernels.bias_gradients = products.dense_bias_gradients
+kernels.gradients = gradients.dense_gradients
+kernels.bias_gradients = gradients.dense_bias_gradients
 kernels.few_forward = products.few_forward
 kernels.gather = rows.gather
 kernels.gather_numbers = rows.gather_numbers

@@ -1,0 +1,95 @@
+"""The gradients of a dense layer's weights and biases, over panels, or a step of gradient descent along them."""
+
+from cbackprop._kernels.simd cimport (
+    GRADIENT_ROWS, LANES, TILE_PANELS, VECTORS, real_t, vec, vfma, vload, vset, vstore,
+)
+from cbackprop._kernels.table cimport Step
+from cbackprop._kernels.tiles cimport gradient_tile
+from cbackprop._typedefs cimport lanes_t
+
+
+cdef inline void gradient_panels(
+    const real_t* a, const real_t* d, Py_ssize_t d_stride,
+    Py_ssize_t n_rows, Py_ssize_t features, Py_ssize_t panels,
+    const Step* step, real_t* out, Py_ssize_t out_stride,
+) noexcept nogil:
+    """gradient_tile over the features of one panel; the tile's heights are constants"""
+    cdef Py_ssize_t f = 0
+    cdef Py_ssize_t height = GRADIENT_ROWS * TILE_PANELS // panels
+    while features - f >= height:
+        gradient_tile(a + f, d, d_stride, n_rows, height, panels, step, out + f * LANES, out_stride)
+        f += height
+    if height > 8 and features - f >= 8:
+        gradient_tile(a + f, d, d_stride, n_rows, 8, panels, step, out + f * LANES, out_stride)
+        f += 8
+    if height > 4 and features - f >= 4:
+        gradient_tile(a + f, d, d_stride, n_rows, 4, panels, step, out + f * LANES, out_stride)
+        f += 4
+    if height > 2 and features - f >= 2:
+        gradient_tile(a + f, d, d_stride, n_rows, 2, panels, step, out + f * LANES, out_stride)
+        f += 2
+    if features - f >= 1:
+        gradient_tile(a + f, d, d_stride, n_rows, 1, panels, step, out + f * LANES, out_stride)
+
+
+cdef inline void dense_gradients(
+    const lanes_t* activations, Py_ssize_t act_stride,  # (in_panels, act_stride)
+    const lanes_t* deltas, Py_ssize_t stride,  # (out_panels, stride)
+    Py_ssize_t n_in, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t out_panels, Py_ssize_t n_rows,
+    const Step* step,  # NULL: out is overwritten by the gradients; else it is updated by them
+    lanes_t* out,  # (out_panels, n_in), the rows of input panels first_panel to last_panel
+) noexcept nogil:
+    """out := activations.T @ deltas, or one step of gradient descent on out"""
+    cdef Py_ssize_t q, p, features
+    for q in range(first_panel, last_panel):
+        features = min(LANES, n_in - q * LANES)
+        p = 0
+        while out_panels - p >= TILE_PANELS:
+            gradient_panels(
+                <const real_t*>(activations + q * act_stride), <const real_t*>(deltas + p * stride),
+                stride * LANES, n_rows, features, TILE_PANELS, step,
+                <real_t*>(out + p * n_in + q * LANES), n_in * LANES)
+            p += TILE_PANELS
+        while p < out_panels:
+            gradient_panels(
+                <const real_t*>(activations + q * act_stride), <const real_t*>(deltas + p * stride),
+                stride * LANES, n_rows, features, 1, step,
+                <real_t*>(out + p * n_in + q * LANES), n_in * LANES)
+            p += 1
+
+
+cdef inline void bias_panels(
+    const real_t* d, Py_ssize_t d_stride, Py_ssize_t n_rows, Py_ssize_t panels,
+    const Step* step, real_t* out,
+) noexcept nogil:
+    """The bias gradients of a few panels; their number is a constant"""
+    cdef vec[64] totals
+    cdef vec minus_rate, scale
+    cdef Py_ssize_t r, i
+    for i in range(panels * VECTORS):
+        totals[i] = vload(d + i // VECTORS * d_stride + i % VECTORS * (LANES // VECTORS))
+    for r in range(1, n_rows):
+        for i in range(panels * VECTORS):
+            totals[i] = totals[i] + vload(d + r * LANES + i // VECTORS * d_stride + i % VECTORS * (LANES // VECTORS))
+    if step != NULL:
+        minus_rate, scale = vset(<real_t>-step.learning_rate), vset(<real_t>step.scale)
+    for i in range(panels * VECTORS):
+        if step != NULL:
+            totals[i] = vfma(minus_rate, totals[i] * scale, vload(out + i * (LANES // VECTORS)))
+        vstore(out + i * (LANES // VECTORS), totals[i])
+
+
+cdef inline void dense_bias_gradients(
+    const lanes_t* deltas, Py_ssize_t stride,  # (out_panels, stride)
+    Py_ssize_t out_panels, Py_ssize_t n_rows,
+    const Step* step,  # as in dense_gradients; its alpha does not apply to biases
+    lanes_t* out,  # (out_panels,)
+) noexcept nogil:
+    """out := deltas.sum(axis=0), or one step of gradient descent on out"""
+    cdef Py_ssize_t p = 0
+    while out_panels - p >= 4:
+        bias_panels(<const real_t*>(deltas + p * stride), stride * LANES, n_rows, 4, step, <real_t*>(out + p))
+        p += 4
+    while p < out_panels:
+        bias_panels(<const real_t*>(deltas + p * stride), stride * LANES, n_rows, 1, step, <real_t*>(out + p))
+        p += 1

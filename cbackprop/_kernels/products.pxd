@@ -22,7 +22,8 @@ cdef inline void product_rows(
     """product_tile over any number of rows; the tile's heights are constants"""
     cdef Py_ssize_t r = 0
     cdef Py_ssize_t height = TILE_ROWS * TILE_PANELS // panels
-    while n_rows - r >= height:
+    # of eight rows, 6 + 2 would leave the second tile waiting for its few chains
+    while n_rows - r >= height and (height != 6 or n_rows - r != 8):
         product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
                      n_k, height, panels, out + r * LANES, out_stride)
         r += height
@@ -30,7 +31,7 @@ cdef inline void product_rows(
         product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
                      n_k, 8, panels, out + r * LANES, out_stride)
         r += 8
-    if height > 4 and n_rows - r >= 4:
+    while height > 4 and n_rows - r >= 4:
         product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
                      n_k, 4, panels, out + r * LANES, out_stride)
         r += 4

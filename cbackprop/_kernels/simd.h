@@ -310,11 +310,9 @@ SIMD_INLINE vec vmantissa(vec v) {
 #if CBACKPROP_VECTOR_BYTES >= 32
 #define STRIP_BLOCKS 2
 #if CBACKPROP_DOUBLE
-#define BOTH_BLOCKS 0, 1, 2, 3
 #define LOW_NUMBERS 0, 4, 2, 6
 #define HIGH_NUMBERS 1, 5, 3, 7
 #else
-#define BOTH_BLOCKS 0, 1, 2, 3, 4, 5, 6, 7
 #define LOW_NUMBERS 0, 8, 1, 9, 4, 12, 5, 13
 #define HIGH_NUMBERS 2, 10, 3, 11, 6, 14, 7, 15
 #define LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
@@ -333,39 +331,40 @@ SIMD_INLINE vec vmantissa(vec v) {
 #endif
 #endif
 
+#if defined(CBACKPROP_HAS_SHUFFLES)
+typedef real_t strip __attribute__((vector_size(16 * STRIP_BLOCKS)));
+SIMD_INLINE void store_strip(real_t *to, strip numbers) { memcpy(to, &numbers, sizeof numbers); }
+#endif
+
 SIMD_INLINE void transpose_square(const real_t *in, real_t *out) {
 #if defined(CBACKPROP_HAS_SHUFFLES)
     enum { SIDE = 16 / (int)sizeof(real_t) }; /* of a square of blocks */
-    typedef real_t strip __attribute__((vector_size(16 * STRIP_BLOCKS)));
     for (int i = 0; i < LANES; i += SIDE * STRIP_BLOCKS)
         for (int j = 0; j < LANES; j += SIDE) {
             strip row[SIDE];
             for (int k = 0; k < SIDE; k++) {
-                typedef real_t block __attribute__((vector_size(16)));
-                block part[STRIP_BLOCKS];
-                for (int b = 0; b < STRIP_BLOCKS; b++)
-                    memcpy(&part[b], in + (i + b * SIDE + k) * LANES + j, sizeof part[b]);
+                const float *first = (const float *)(in + (i + k) * LANES + j);
 #if STRIP_BLOCKS == 2
-                row[k] = __builtin_shufflevector(part[0], part[1], BOTH_BLOCKS);
+                row[k] = (strip)_mm256_insertf128_ps(
+                    _mm256_castps128_ps256(_mm_loadu_ps(first)), _mm_loadu_ps(first + SIDE * 64 / 4), 1);
 #else
-                row[k] = part[0];
+                memcpy(&row[k], first, sizeof row[k]);
 #endif
             }
+            real_t *to = out + j * LANES + i;
 #if CBACKPROP_DOUBLE
-            strip column[SIDE] = {__builtin_shufflevector(row[0], row[1], LOW_NUMBERS),
-                                  __builtin_shufflevector(row[0], row[1], HIGH_NUMBERS)};
+            store_strip(to, __builtin_shufflevector(row[0], row[1], LOW_NUMBERS));
+            store_strip(to + LANES, __builtin_shufflevector(row[0], row[1], HIGH_NUMBERS));
 #else
             strip low01 = __builtin_shufflevector(row[0], row[1], LOW_NUMBERS);
             strip low23 = __builtin_shufflevector(row[2], row[3], LOW_NUMBERS);
             strip high01 = __builtin_shufflevector(row[0], row[1], HIGH_NUMBERS);
             strip high23 = __builtin_shufflevector(row[2], row[3], HIGH_NUMBERS);
-            strip column[SIDE] = {__builtin_shufflevector(low01, low23, LOW_PAIRS),
-                                  __builtin_shufflevector(low01, low23, HIGH_PAIRS),
-                                  __builtin_shufflevector(high01, high23, LOW_PAIRS),
-                                  __builtin_shufflevector(high01, high23, HIGH_PAIRS)};
+            store_strip(to, __builtin_shufflevector(low01, low23, LOW_PAIRS));
+            store_strip(to + LANES, __builtin_shufflevector(low01, low23, HIGH_PAIRS));
+            store_strip(to + 2 * LANES, __builtin_shufflevector(high01, high23, LOW_PAIRS));
+            store_strip(to + 3 * LANES, __builtin_shufflevector(high01, high23, HIGH_PAIRS));
 #endif
-            for (int k = 0; k < SIDE; k++)
-                memcpy(out + (j + k) * LANES + i, &column[k], sizeof column[k]);
         }
 #else
     for (int i = 0; i < LANES; i++)

@@ -14,20 +14,24 @@ cdef inline void product_tile(
     const real_t* a, Py_ssize_t a_stride,  # (ceil(n_k / LANES), a_stride / LANES, LANES): panels
     const real_t* b, Py_ssize_t b_stride,  # (panels, b_stride / LANES, LANES)
     const real_t* start, Py_ssize_t start_row, Py_ssize_t start_stride,  # as out; start_row = 0: one row for all
-    Py_ssize_t n_k, Py_ssize_t rows, Py_ssize_t panels,
+    Py_ssize_t n_k,  # 1 at least
+    Py_ssize_t rows, Py_ssize_t panels,
     real_t* out, Py_ssize_t out_stride,  # (panels, out_stride / LANES, LANES), overwritten in `rows` rows
 ) noexcept nogil:
     """out := start + a @ b, each element one chain of fused multiply-adds along k"""
     cdef vec[32] sums
     cdef vec factor
-    cdef Py_ssize_t r, p, v, lane
+    cdef Py_ssize_t r, p, v, lane, depth
     for r in range(rows):
         for p in range(panels):
             for v in range(VECTORS):
                 sums[(r * panels + p) * VECTORS + v] = vload(
                     start + r * start_row + p * start_stride + v * (LANES // VECTORS))
-    while n_k > 0:
-        for lane in range(min(LANES, n_k)):
+    # The loops' ends are tested at their ends: for loops that may not run at all GCC keeps two copies of the sums.
+    while True:
+        lane = 0
+        depth = min(LANES, n_k)
+        while True:
             for r in range(rows):
                 factor = vset(a[r * LANES + lane])
                 for p in range(panels):
@@ -36,8 +40,13 @@ cdef inline void product_tile(
                             factor, vload(b + p * b_stride + v * (LANES // VECTORS)),
                             sums[(r * panels + p) * VECTORS + v])
             b += LANES
+            lane += 1
+            if lane == depth:
+                break
         a += a_stride
         n_k -= LANES
+        if n_k <= 0:
+            break
     for r in range(rows):
         for p in range(panels):
             for v in range(VECTORS):

@@ -143,8 +143,16 @@ SIMD_INLINE vec vset(real_t x) {
 /* the number in the first lane */
 SIMD_INLINE real_t vfirst(vec v) { return LANE(v, 0); }
 
-/* asks for a cache line that will be written soon */
+/* asks for a cache line that will be read, or written, soon */
 SIMD_INLINE void vprefetch(const real_t *at) {
+#if CBACKPROP_HAS_VECTORS
+    __builtin_prefetch(at, 0, 3);
+#else
+    (void)at;
+#endif
+}
+
+SIMD_INLINE void vprefetch_to_write(const real_t *at) {
 #if CBACKPROP_HAS_VECTORS
     __builtin_prefetch(at, 1, 3);
 #else

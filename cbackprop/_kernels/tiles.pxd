@@ -5,7 +5,7 @@ accumulators are registers and their loops are unrolled.
 """
 
 from cbackprop._kernels.simd cimport (
-    LANES, VECTORS, real_t, vec, vfma, vload, vprefetch, vset, vstore,
+    LANES, VECTORS, real_t, vec, vfma, vload, vprefetch, vprefetch_to_write, vset, vstore,
 )
 from cbackprop._kernels.table cimport Step
 
@@ -31,6 +31,9 @@ cdef inline void product_tile(
     while True:
         lane = 0
         depth = min(LANES, n_k)
+        # the next panel lies too far off for the processor to guess
+        for r in range(rows):
+            vprefetch(a + a_stride + r * LANES)
         while True:
             for r in range(rows):
                 factor = vset(a[r * LANES + lane])
@@ -69,7 +72,7 @@ cdef inline void gradient_tile(
     for f in range(features):
         for p in range(panels):
             if step != NULL:
-                vprefetch(out + p * out_stride + f * LANES)
+                vprefetch_to_write(out + p * out_stride + f * LANES)
             for v in range(VECTORS):
                 sums[(f * panels + p) * VECTORS + v] = vset(0)
     for _r in range(n_rows):

@@ -8,14 +8,13 @@ import subprocess
 import sys
 from copy import deepcopy
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import cbackprop
 from cbackprop import cli
-from cbackprop.cli import bench
+from cbackprop.cli import bench, machine, measuring
 from cbackprop.cli.peers import PEERS, CannotTakePart, Cbackprop, NumpyByHand, PurePython
 from cbackprop.cli.terminal import in_microseconds
 from cbackprop.cli.workloads import LEARNING_RATE, SHUFFLE_SEED, WORKLOADS, orders
@@ -42,10 +41,15 @@ def outcome(tmp_path_factory):
     return finished.stdout, json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
-def rows_of(output):
-    """The table's lines as lists of words, by workload."""
-    lines = [line.split() for line in output.splitlines()]
-    return {words[0]: words for words in lines if words and words[0] in WORKLOADS}
+def blocks_of(output):
+    """The peers' lines, by the line above them."""
+    blocks = {}
+    for line in output.splitlines():
+        if line.partition(" ")[0] in WORKLOADS:
+            lines = blocks[line] = []
+        elif line.startswith("  "):
+            lines.append(line)
+    return blocks
 
 
 # ---- what is printed and written -----------------------------------------------------------
@@ -72,22 +76,31 @@ def test_head_says_where_and_with_what(outcome):
         assert f"{name} {versions[name]}" in head
 
 
+def numbers_of(line):
+    return [float(word.replace(",", "").rstrip("×%")) for word in line.split() if word[0].isdigit()]
+
+
 def test_table_shows_the_results(outcome):
     output, result = outcome
-    rows = rows_of(output)
-    assert list(rows) == NAMES
-    for workload in result["workloads"]:
-        name, layers, batch, own, share, numpy, ratio, python, python_ratio = rows[workload["name"]]
-        assert layers == WORKLOADS[name].layers == "-".join(map(str, workload["layers"]))
-        assert int(batch) == WORKLOADS[name].batch_size == workload["batch"]
-        times = {k: peer["seconds_per_step_min"] for k, peer in workload["peers"].items()}
-        for text, peer in ((own, "cbackprop"), (numpy, "NumPy"), (python, "pure Python")):
-            assert float(text.replace(",", "")) == pytest.approx(1e6 * times[peer], rel=6e-3)
-        for text, peer in ((ratio, "NumPy"), (python_ratio, "pure Python")):
-            printed = float(text.rstrip("×").replace(",", ""))
-            assert printed == pytest.approx(times[peer] / times["cbackprop"], rel=6e-3)
-        peak = workload["operations_per_step"] / max(workload["peaks_gflops"]) / 1e9
-        assert float(share.rstrip("%")) == pytest.approx(100 * peak / times["cbackprop"], abs=0.06)
+    blocks = blocks_of(output)
+    assert list(blocks) == [
+        "xor 2-2-1, a step of 1 row",
+        "tabular 8-64-64-1, a step of 32 rows",
+        "digits 64-100-10, a step of 200 rows",
+    ]
+    for lines, workload in zip(blocks.values(), result["workloads"], strict=True):
+        assert [line[2:28].strip() for line in lines] == list(workload["peers"])
+        own = workload["peers"]["cbackprop"]["seconds_min"]
+        for line, peer in zip(lines, workload["peers"].values(), strict=True):
+            fastest, median, spread, last = numbers_of(line[28:])
+            assert fastest == pytest.approx(1e6 * peer["seconds_min"], rel=6e-3)
+            assert median == pytest.approx(1e6 * peer["seconds_median"], rel=6e-3)
+            assert spread == pytest.approx(max(peer["rounds"]) / min(peer["rounds"]), abs=6e-3)
+            if peer["seconds_min"] == own:
+                share = workload["operations_per_step"] / max(workload["peaks_gflops"]) / 1e9 / own
+                assert last == pytest.approx(100 * share, abs=0.06)
+            else:
+                assert last == pytest.approx(peer["seconds_min"] / own, rel=6e-3)
 
 
 def test_json_keeps_every_round(outcome):
@@ -103,21 +116,37 @@ def test_json_keeps_every_round(outcome):
         for peer in workload["peers"].values():
             assert 1 <= len(peer["rounds"]) <= 2
             assert all(seconds > 0 for seconds in peer["rounds"])
-            assert peer["seconds_per_step_min"] == min(peer["rounds"])
-            assert peer["seconds_per_step_median"] == pytest.approx(np.median(peer["rounds"]))
+            assert peer["seconds_min"] == min(peer["rounds"])
+            assert peer["seconds_median"] == pytest.approx(np.median(peer["rounds"]))
             assert peer["steps_per_round"] >= 1
-            assert 0 <= peer["difference"] < bench.TOLERANCE["float32"]
+            assert 0 <= peer["difference"] < measuring.TOLERANCE["float32"]
         for name in ("cbackprop", "NumPy"):
             assert workload["peers"][name]["steps_per_round"] % workload["steps_per_epoch"] == 0
 
 
-def test_a_peer_that_is_left_out_is_a_dash():
-    times = {"seconds_per_step_min": 0.5}
-    workload = {"name": "wide", "layers": [784, 1024, 1024, 10], "batch": 256}
+def test_a_peer_that_is_left_out_says_why(capsys):
+    times = {"seconds_min": 0.5, "seconds_median": 0.6, "rounds": [0.5, 0.6, 0.7]}
+    workload = {"task": "training", "name": "wide", "layers": [784, 1024, 1024, 10], "batch": 256}
     workload |= {"operations_per_step": 1e9, "peaks_gflops": [1.0, 4.0]}
-    row = bench.table_row(workload | {"peers": {"cbackprop": times, "NumPy": times}})
-    assert row.split()[3:] == ["500,000", "50.0%", "500,000", "1.00×", "-", "-"]
-    assert len(row) <= 80
+    workload |= {"peers": {"cbackprop": times, "NumPy": times}}
+    workload["skipped"] = {"PyTorch": "No module named 'torch'", "Other": "because " * 30}
+    bench.print_workload(bench.Terminal(), workload)
+    _, head, own, numpy, missing, long = capsys.readouterr().out.splitlines()
+    assert head == "wide 784-1024-1024-10, a step of 256 rows"
+    assert own.split()[1:] == ["500,000", "600,000", "1.40", "50.0%", "of", "peak"]
+    assert numpy.split()[1:] == ["500,000", "600,000", "1.40", "1.00×"]
+    assert missing.split(maxsplit=1) == ["PyTorch", "No module named 'torch'"]
+    assert max(map(len, (head, own, numpy, missing, long))) <= 80
+
+
+def test_times_of_predicting_are_those_of_a_row(capsys):
+    times = {"seconds_min": 0.5, "seconds_median": 0.5, "rounds": [0.5]}
+    workload = {"task": "predicting", "name": "online", "layers": [8, 32, 1], "rows": 20000}
+    workload |= {"operations_per_step": 1e9, "peaks_gflops": [4.0], "skipped": {}}
+    bench.print_workload(bench.Terminal(), workload | {"peers": {"cbackprop": times}})
+    _, head, own = capsys.readouterr().out.splitlines()
+    assert head == "online 8-32-1, a row predicted of 20,000"
+    assert own.split()[1:] == ["25.0", "25.0", "1.00", "50.0%", "of", "peak"]
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.5, True), (0.99, False)])
@@ -206,7 +235,7 @@ def reference(problem, n_epochs):
     return parameters
 
 
-@pytest.mark.parametrize("dtype", bench.TOLERANCE)
+@pytest.mark.parametrize("dtype", measuring.TOLERANCE)
 @pytest.mark.parametrize(
     ("name", "peer_class"),
     [
@@ -225,7 +254,7 @@ def test_peers_take_the_steps_of_the_reference(name, peer_class, dtype):
         peer.train(2 * problem.steps_per_epoch)
         change = peer.parameters - problem.parameters.astype(np.float64)
         difference = np.linalg.norm(change - expected) / np.linalg.norm(expected)
-        assert difference < bench.TOLERANCE[dtype]
+        assert difference < measuring.TOLERANCE[dtype]
 
 
 def test_pure_python_may_stop_within_an_epoch():
@@ -287,14 +316,14 @@ class Diverged(NumpyByHand):
 
 
 @pytest.mark.parametrize("name", ["xor", "tabular", "digits"])
-@pytest.mark.parametrize("dtype", bench.TOLERANCE)
+@pytest.mark.parametrize("dtype", measuring.TOLERANCE)
 @pytest.mark.parametrize("wrong", [WithoutShuffling, WithoutBiases, OneStepLess, Diverged])
 def test_a_peer_that_computes_something_else_is_an_error(wrong, dtype, name):
     workload = WORKLOADS[name]
     right = wrong.__base__
-    bench.compare(workload, dtype, [Cbackprop, right])  # no error
+    measuring.compare_training(workload, dtype, [Cbackprop, right])  # no error
     with pytest.raises(bench.BenchError, match=f"{name}: wrong and cbackprop do not compute"):
-        list(bench.measure_workload(workload, dtype, 1, 0.01, [Cbackprop, wrong]))
+        list(measuring.measure_training(workload, dtype, 1, 0.01, [Cbackprop, wrong]))
 
 
 def test_peers_that_cannot_take_part_are_named():
@@ -309,7 +338,7 @@ def test_peers_that_cannot_take_part_are_named():
         longest_step = 0.0
 
     peers = [Cbackprop, Absent, Slow]
-    *_, result = bench.measure_workload(WORKLOADS["xor"], "float32", 1, 0.01, peers)
+    *_, result = measuring.measure_training(WORKLOADS["xor"], "float32", 1, 0.01, peers)
     assert list(result["peers"]) == ["cbackprop"]
     assert result["skipped"]["absent"] == "is not installed"
     assert re.match(r"a step takes .* s$", result["skipped"]["slow"])
@@ -369,7 +398,7 @@ def test_one_core_is_for_the_process_only(monkeypatch):
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     held = hasattr(os, "sched_getaffinity")
     before = os.sched_getaffinity(0) if held else None
-    with bench.one_core():
+    with machine.one_core():
         assert os.environ["OMP_NUM_THREADS"] == os.environ["OPENBLAS_NUM_THREADS"] == "1"
         assert not held or os.sched_getaffinity(0) == {min(before)}
     assert os.environ["OMP_NUM_THREADS"] == "7"
@@ -389,39 +418,10 @@ def test_commit_is_that_of_a_checkout_of_cbackprop(tmp_path, monkeypatch):
     package.mkdir(parents=True)
     monkeypatch.setattr(cbackprop, "__file__", str(package / "__init__.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert bench.commit() is None
+    assert machine.commit() is None
     identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    bench.git("-C", str(tmp_path), "init")
-    bench.git("-C", str(tmp_path), *identity, "commit", "--allow-empty", "-m", "first")
-    assert bench.commit() is None  # of something else
+    machine.git("-C", str(tmp_path), "init")
+    machine.git("-C", str(tmp_path), *identity, "commit", "--allow-empty", "-m", "first")
+    assert machine.commit() is None  # of something else
     (tmp_path / "cbackprop" / "_kernels").mkdir(parents=True)
-    assert bench.commit() == bench.git("-C", str(tmp_path), "rev-parse", "--short", "HEAD")
-
-
-def test_report_makes_a_table_of_the_result(outcome, tmp_path):
-    report = Path(__file__).parents[1] / "benchmarks" / "report.py"
-    result = deepcopy(outcome[1])
-    del result["workloads"][1]["peers"]["pure Python"]
-    path = tmp_path / "result.json"
-    path.write_text(json.dumps(result), encoding="utf-8")
-    finished = subprocess.run(
-        [sys.executable, report, path, path],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=True,
-    )
-    lines = [line for line in finished.stdout.splitlines() if line.startswith("|")]
-    assert len(lines) == 2 * (2 + len(NAMES))
-    cells = [line.strip("| ").split(" | ") for line in lines]
-    assert {len(row) for row in cells} == {9}
-    assert [row[0] for row in cells[2 : 2 + len(NAMES)]] == NAMES
-    for row, workload in zip(cells[2:], result["workloads"], strict=False):
-        peer = workload["peers"]["NumPy"]
-        fastest, median = (
-            in_microseconds(peer[f"seconds_per_step_{k}"]) for k in ("min", "median")
-        )
-        assert row[5] == f"{fastest} ({median})"
-        assert ("–" in row) == (workload["name"] == NAMES[1])
+    assert machine.commit() == machine.git("-C", str(tmp_path), "rev-parse", "--short", "HEAD")

@@ -27,7 +27,10 @@ PACKAGE = Path(cbackprop.__file__).parent
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(cbackprop.__path__, "cbackprop.")
-    if not module.name.startswith("cbackprop._kernels._") and "__main__" not in module.name
+    if not module.name.startswith(
+        ("cbackprop._kernels._", "cbackprop.cli.peers.")
+    )  # other libraries
+    and "__main__" not in module.name
 ]
 
 

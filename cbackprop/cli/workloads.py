@@ -50,6 +50,11 @@ class Workload:
         return 6 * sum(weights) - 2 * weights[0]
 
     @property
+    def operations_to_predict(self):
+        """Of a row: a multiplication and an addition for each weight."""
+        return 2 * sum(n_in * n_out for n_in, n_out in pairwise(self.layer_sizes))
+
+    @property
     def operations_per_step(self):
         """Of a batch that is as high as the average one."""
         return self.operations_per_row * self.n_samples / self.steps_per_epoch

@@ -1,90 +1,14 @@
-"""Who is timed by ``cbackprop bench``: one class each, all with the face of `Peer`."""
+"""NumPy, written by hand."""
 
-import math
 import time
 from itertools import pairwise
 
 import numpy as np
 
-from cbackprop import SGD, Network, pure
-from cbackprop.cli.workloads import LEARNING_RATE, SHUFFLE_SEED, orders
+from cbackprop.cli.peers.base import Peer, Predictor
+from cbackprop.cli.workloads import LEARNING_RATE, orders
 
-
-class CannotTakePart(Exception):
-    """Why a peer does not compute this problem; the message goes into the results."""
-
-
-class Peer:
-    """One that trains the network of a problem by plain gradient descent.
-
-    Parameters
-    ----------
-    problem : cbackprop.cli.workloads.Problem
-        Everything that can be prepared is prepared here, outside the time.
-
-    Attributes
-    ----------
-    name : str
-        As in the results.
-    whole_epochs : bool
-        Whether `train` can only be asked for whole epochs.
-    longest_step : float
-        In seconds; one that takes longer for a step is left out.
-
-    Raises
-    ------
-    CannotTakePart
-        If the problem is not one for this peer.
-    """
-
-    name = None
-    whole_epochs = True
-    longest_step = math.inf
-
-    def __init__(self, problem):
-        self.problem = problem
-
-    def restart(self):
-        """Go back to the initial weights; outside the time."""
-        raise NotImplementedError
-
-    def train(self, n_steps):
-        """The first steps after a restart, batches in the order of `orders`: what is timed."""
-        raise NotImplementedError
-
-    @property
-    def parameters(self):
-        """The weights and biases now, in the order of `Network.parameters`."""
-        raise NotImplementedError
-
-
-class Cbackprop(Peer):
-    """`Network.train`, as anyone would call it."""
-
-    name = "cbackprop"
-
-    def __init__(self, problem):
-        super().__init__(problem)
-        self._network = Network(
-            problem.layer_sizes, **problem.output, dtype=problem.parameters.dtype
-        )
-
-    def restart(self):
-        self._network.parameters = self.problem.parameters
-
-    def train(self, n_steps):
-        self._network.train(
-            self.problem.X,
-            self.problem.y,
-            optimizer=SGD(LEARNING_RATE),
-            batch_size=self.problem.batch_size,
-            n_epochs=n_steps // self.problem.steps_per_epoch,
-            random_state=np.random.RandomState(SHUFFLE_SEED),
-        )
-
-    @property
-    def parameters(self):
-        return self._network.parameters
+BLOCK_ROWS = 1000  # to predict at a time
 
 
 class NumpyByHand(Peer):
@@ -196,6 +120,48 @@ class _Batch:
         self.widest = max(deltas, key=np.size)
 
 
+class NumpyPredictor(Predictor):
+    """Columns of activations, all in place, in blocks of rows that stay in the cache."""
+
+    name = "NumPy"
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        X, sizes = problem.X, problem.layer_sizes
+        n_rows = min(BLOCK_ROWS, len(X))
+        # a block that is shorter begins earlier instead
+        starts = [*range(0, len(X) - n_rows, n_rows), len(X) - n_rows]
+        self._out = np.empty((len(X), sizes[-1]), X.dtype)
+        self._blocks = [
+            (X[start : start + n_rows].T, self._out[start : start + n_rows].T) for start in starts
+        ]
+        self._layers = [
+            (block[:-1].T, block[-1:].T, np.empty((block.shape[1], n_rows), X.dtype))
+            for block in _blocks(problem.parameters, sizes)
+        ]
+        self._one, self._half = np.array(1, X.dtype), np.array(0.5, X.dtype)
+        self._row = np.empty((1, n_rows), X.dtype)
+        self._sigmoid = _faster_sigmoid(max((layer[2] for layer in self._layers), key=np.size))
+        self._softmax = problem.output["output_activation"] == "softmax"
+
+    def predict(self, n_calls):
+        sigmoid, one, half = self._sigmoid, self._one, self._half
+        *hidden_layers, (last_weights_T, last_biases, last) = self._layers
+        for _ in range(n_calls):
+            for activations, out in self._blocks:
+                for weights_T, biases, preactivations in hidden_layers:
+                    weights_T.dot(activations, preactivations)
+                    np.add(preactivations, biases, preactivations)
+                    sigmoid(preactivations, one, half)
+                    activations = preactivations
+                last_weights_T.dot(activations, last)
+                np.add(last, last_biases, last)
+                if self._softmax:
+                    _softmax(last, self._row)
+                out[:] = last
+        return self._out
+
+
 def _blocks(flat, sizes):
     """Views of shape (n_in + 1, n_out) for each layer: the weights and, below them, the biases."""
     blocks, start = [], 0
@@ -246,69 +212,3 @@ def _softmax(z, row):
     np.exp(z, z)
     np.add.reduce(z, axis=0, out=row, keepdims=True)
     np.divide(z, row, z)
-
-
-class PurePython(Peer):
-    """`cbackprop.pure`: lists and floats, in double precision whatever the problem's is."""
-
-    name = "pure Python"
-    whole_epochs = False
-    longest_step = 1.0
-
-    def __init__(self, problem):
-        super().__init__(problem)
-        n_multiplications = problem.batch_size * problem.parameters.size
-        # at least two of the three products have this many
-        if 2 * n_multiplications * _seconds_of_a_multiplication() > self.longest_step:
-            raise CannotTakePart(f"a step takes more than {self.longest_step:g} s")
-        self._network = pure.Network(problem.layer_sizes, **problem.output)
-        self._start = problem.parameters.tolist()
-        self._points, self._targets = _Rows(problem.X), problem.y.tolist()
-
-    def restart(self):
-        self._network.parameters = self._start
-
-    def train(self, n_steps):
-        batch_size, steps_per_epoch = self.problem.batch_size, self.problem.steps_per_epoch
-        n_epochs = math.ceil(n_steps / steps_per_epoch)
-        for epoch, order in zip(range(n_epochs), orders(len(self._targets)), strict=False):
-            rows = order[: (n_steps - epoch * steps_per_epoch) * batch_size].tolist()
-            # shuffled here: the random numbers of cbackprop.pure are others
-            self._network.train(
-                [self._points[row] for row in rows],
-                [self._targets[row] for row in rows],
-                optimizer=pure.SGD(LEARNING_RATE),
-                batch_size=batch_size,
-                shuffle=False,
-            )
-
-    @property
-    def parameters(self):
-        return np.array(self._network.parameters)
-
-
-class _Rows(dict):
-    """The rows of an array as lists, made when first asked for: few of mnist's are, and all take
-    250 MB."""
-
-    def __init__(self, array):
-        super().__init__()
-        self._array = array
-
-    def __missing__(self, row):
-        self[row] = values = self._array[row].tolist()
-        return values
-
-
-def _seconds_of_a_multiplication():
-    """One multiplication and addition of the longest sums, in pure Python."""
-    x = [0.5 + i for i in range(1000)]
-    rounds = []
-    for _ in range(20):
-        began = time.perf_counter()
-        pure.dot(x, x)
-        rounds.append(time.perf_counter() - began)
-    return min(rounds) / len(x)
-
-
-PEERS = Cbackprop, NumpyByHand, PurePython

@@ -64,16 +64,7 @@ def measure_training(workload, dtype, rounds, seconds, peers=PEERS):
 
     def make(peer_class):
         peer = peer_class(problem)
-
-        def run(n_steps):
-            peer.restart()
-            began = time.perf_counter()
-            peer.train(n_steps)
-            return time.perf_counter() - began
-
-        least = workload.steps_per_epoch if peer.whole_epochs else 1
-        most = workload.steps_per_epoch * workload.n_epochs
-        contestant = Contestant(peer.name, run, seconds / rounds, least, most)
+        contestant = trainer(peer, workload, seconds / rounds)
         if contestant.seconds_per_step > peer.longest_step:
             raise CannotTakePart(f"a step takes {contestant.seconds_per_step:.2g} s")
         return contestant
@@ -151,6 +142,20 @@ def time_in_turn(title, peers, make, skipped, differences, dtype, rounds):
         },
         "skipped": skipped,
     }
+
+
+def trainer(peer, workload, seconds_per_turn):
+    """A `Contestant` that takes a workload's steps, always from the initial weights."""
+
+    def run(n_steps):
+        peer.restart()
+        began = time.perf_counter()
+        peer.train(n_steps)
+        return time.perf_counter() - began
+
+    least = workload.steps_per_epoch if peer.whole_epochs else 1
+    most = workload.steps_per_epoch * workload.n_epochs
+    return Contestant(peer.name, run, seconds_per_turn, least, most)
 
 
 class Contestant:

@@ -1,71 +1,293 @@
-"""Print results of ``cbackprop bench --json`` as the Markdown tables of docs/benchmarks.md.
+"""Make the figures and charts of docs/benchmarks.md from the results beside this script.
 
-python benchmarks/report.py RESULT.json ...
+python benchmarks/report.py [--results FOLDER] [--page FILE]
+
+What stands on the page between the two marks is replaced; the rest is written by hand. The charts
+(SVG) go into the folder `charts` beside the page. Results are the files of `cbackprop bench
+--json`, bench*.json in the order of their names, and those of the other scripts, under the names
+of these: adam.json, fits.json, scaling.json, threads.json, memory.json. What is not there is left
+out.
 """
 
 import argparse
 import json
 from pathlib import Path
 
+import charts
+from scaling import off_the_line
+
+from cbackprop.cli.bench import share_of_peak
 from cbackprop.cli.terminal import in_microseconds, in_times
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- made by benchmarks/report.py -->", "<!-- until here -->"
 
 
 def main():
-    """One section for each file."""
-    parser = argparse.ArgumentParser(description="Print results as Markdown tables.")
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULT.json")
-    for path in parser.parse_args().results:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        print("\n".join([*head(result), *table(result["workloads"]), ""]))
+    """Replace the page's figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=HERE / "results", metavar="FOLDER")
+    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
+    args = parser.parse_args()
+    before, _, rest = args.page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        parser.exit(1, f"{args.page} lacks the marks {BEGIN} and {END}\n")
+    files = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(args.results.glob("*.json"))
+    }
+    if not files:
+        parser.exit(1, f"there are no results in {args.results}\n")
+    folder = args.page.parent / "charts"
+    folder.mkdir(exist_ok=True)
+    lines = [BEGIN, "", *figures(files, folder), END]
+    args.page.write_text(before + "\n".join(lines) + after, encoding="utf-8")
+
+
+def figures(files, folder):
+    """The lines between the marks; charts are drawn on the way."""
+    benches = {name: result for name, result in files.items() if name.startswith("bench")}
+    for task, title in (("training", "Training"), ("predicting", "Predicting")):
+        chosen = {name: rows_of(result, task) for name, result in benches.items()}
+        chosen = {name: rows for name, rows in chosen.items() if rows}
+        if not chosen:
+            continue
+        yield from (f"## {title}", "")
+        if task == "training":
+            labelled = {label(benches[name]): rows for name, rows in chosen.items()}
+            charts.draw_shares(labelled, folder / "shares.svg")
+            yield from ("![Share of the FMA peak of each workload](charts/shares.svg)", "")
+        for name, rows in chosen.items():
+            yield from head(benches[name])
+            chart = f"{name}-{task}.svg"
+            charts.draw_bars(rows, f"{title}, {label(benches[name])}", folder / chart)
+            yield from (f"![{title}: times of each peer](charts/{chart})", "")
+            yield from (training_table if task == "training" else predicting_table)(rows)
+            yield ""
+    if benches:
+        yield from ("## Where a peer is faster", "", *faster_peers(benches), "")
+    for name, section in SECTIONS.items():
+        if name in files:
+            yield from section(files[name], folder)
+            yield ""
+
+
+def rows_of(result, task):
+    """The workloads of a task."""
+    return [row for row in result["workloads"] if row["task"] == task]
+
+
+def label(result):
+    """What sets one file of results off from another."""
+    return f"{result['machine']['instruction_set']}, {result['dtype']}"
+
+
+def measured_on(result):
+    """Where, when and with what, in one line."""
+    machine = result["machine"]
+    versions = result["versions"]
+    commit = f" at commit {result['commit']}" if result["commit"] else ""
+    return (
+        f"{result['date']}; {machine['cpu']}, {machine['instruction_set']}; {result['dtype']}; "
+        f"cbackprop {versions['cbackprop']}{commit}"
+    )
 
 
 def head(result):
-    """A heading, and where, when and with what it was measured."""
-    machine = result["machine"]
+    """A heading, and the circumstances."""
+    machine, versions = result["machine"], dict(result["versions"])
+    own = versions.pop("cbackprop")
     core = "not held to one core" if machine["core"] is None else "held to one core"
-    commit = f", commit {result['commit']}" if result["commit"] else ""
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    commit = f" at commit {result['commit']}" if result["commit"] else ""
     peaks = [peak for workload in result["workloads"] for peak in workload["peaks_gflops"]]
     share = min(workload["share_of_core"] for workload in result["workloads"])
+    others = ", ".join(f"{name} {version}" for name, version in versions.items())
     return [
-        f"### {machine['cpu']}, {machine['instruction_set']}, {result['dtype']}",
+        f"### {machine['cpu']}, {label(result)}",
         "",
-        f"{result['date']}{commit}; {machine['system']}, {machine['compiler']}; {versions}.",
-        f"{core.capitalize()}; FMA peak {min(peaks):.1f} to {max(peaks):.1f} GFLOP/s; "
-        f"up to {result['rounds']} rounds, in which the process had the core for at least "
+        f"{result['date']}; {machine['system']}, {machine['compiler']}; cbackprop {own}{commit}; "
+        f"{others}. {core.capitalize()}; FMA peak {min(peaks):.1f} to {max(peaks):.1f} GFLOP/s; up "
+        f"to {result['rounds']} rounds, in which the process had the core for at least "
         f"{share:.0%} of the time.",
-        "Microseconds a step: the fastest round, the median one in parentheses; ratio: times as "
-        "long as cbackprop.",
         "",
     ]
 
 
-def table(workloads):
-    """One line for each workload; the columns of a peer are its time and its ratio."""
-    names = dict.fromkeys(name for workload in workloads for name in workload["peers"])
-    others = [name for name in names if name != "cbackprop"]
-    columns = ["workload", "layers", "batch", "cbackprop", "share of peak"]
-    columns += [column for name in others for column in (name, "ratio")]
-    lines = [columns, ["---"] * 2 + ["---:"] * (len(columns) - 2)]
-    for workload in workloads:
-        peers = workload["peers"]
-        own = peers["cbackprop"]["seconds_per_step_min"]
-        operations_per_second = workload["operations_per_step"] / own
-        cells = [workload["name"], "-".join(map(str, workload["layers"])), str(workload["batch"])]
-        cells.append(times(peers["cbackprop"]))
-        cells.append(f"{operations_per_second / max(workload['peaks_gflops']) / 1e9:.1%}")
-        for name in others:
-            taken = name in peers
-            cells.append(times(peers[name]) if taken else "–")
-            cells.append(in_times(peers[name]["seconds_per_step_min"] / own) if taken else "–")
-        lines.append(cells)
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+# ---- tables --------------------------------------------------------------------------------
 
 
-def times(peer):
+def training_table(rows):
+    """Microseconds a step."""
+    yield (
+        "Microseconds a step. Of cbackprop the fastest round, and the median one in parentheses; "
+        "of the others the fastest, and how many times as long as cbackprop's that is."
+    )
+    yield ""
+    others = others_of(rows)
+    lines = [["workload", "layers", "batch", "cbackprop", "share of peak", *others]]
+    for row in rows:
+        cells = [row["name"], layers_of(row), str(row["batch"])]
+        cells += [own_times(row, 1), f"{share_of_peak(row):.1%}"]
+        lines.append(cells + [peer_cell(row, name, 1) for name in others])
+    yield from table(lines, n_words=2)
+
+
+def predicting_table(rows):
+    """Microseconds a row."""
+    yield (
+        "Microseconds a row, for calls that predict one row and 20,000 rows; otherwise as above. "
+        "cbackprop is `Network.predict(X, out=...)`."
+    )
+    yield ""
+    others = others_of(rows)
+    lines = [["workload", "layers", "rows", "cbackprop", "share of peak", *others]]
+    for row in rows:
+        n_rows = row["rows"]
+        cells = [row["name"], layers_of(row), f"{n_rows:,}"]
+        cells += [own_times(row, n_rows), f"{share_of_peak(row):.1%}"]
+        lines.append(cells + [peer_cell(row, name, n_rows) for name in others])
+    yield from table(lines, n_words=2)
+
+
+def table(lines, n_words):
+    """Markdown; the first columns hold words, the others numbers."""
+    first, *others = lines
+    rule = ["---"] * n_words + ["---:"] * (len(first) - n_words)
+    return [f"| {' | '.join(cells)} |" for cells in (first, rule, *others)]
+
+
+def others_of(rows):
+    """Names of the peers in any of the rows, in their order."""
+    names = dict.fromkeys(name for row in rows for name in row["peers"])
+    return [name for name in names if name != "cbackprop"]
+
+
+def layers_of(row):
+    """As 8-64-64-1."""
+    return "-".join(map(str, row["layers"]))
+
+
+def own_times(row, n_units):
     """The fastest round, and the median one in parentheses."""
-    fastest, median = peer["seconds_per_step_min"], peer["seconds_per_step_median"]
-    return f"{in_microseconds(fastest)} ({in_microseconds(median)})"
+    own = row["peers"]["cbackprop"]
+    fastest, median = (in_microseconds(own[f"seconds_{k}"] / n_units) for k in ("min", "median"))
+    return f"{fastest} ({median})"
+
+
+def peer_cell(row, name, n_units):
+    """Time and ratio, or a dash."""
+    if name not in row["peers"]:
+        return "–"
+    seconds = row["peers"][name]["seconds_min"]
+    ratio = in_times(seconds / row["peers"]["cbackprop"]["seconds_min"])
+    return f"{in_microseconds(seconds / n_units)}, {ratio}"
+
+
+def faster_peers(benches):
+    """A line for each that takes less time than cbackprop; our own other ways do not count."""
+    lines = []
+    for result in benches.values():
+        for row in result["workloads"]:
+            own = row["peers"]["cbackprop"]["seconds_min"]
+            what = f" {row['rows']:,} rows" if row["task"] == "predicting" else ""
+            for name, peer in row["peers"].items():
+                if peer["seconds_min"] < own and name in result["versions"] and name != "cbackprop":
+                    lines.append(
+                        f"- {row['task']} {row['name']}{what}, {label(result)}: {name} takes "
+                        f"{in_times(peer['seconds_min'] / own)} cbackprop's time"
+                    )
+    return lines or ["Nowhere in the tables above."]
+
+
+# ---- the other scripts' results ------------------------------------------------------------
+
+
+def adam_section(result, folder):
+    """Adam against plain gradient descent."""
+    yield from ("## Adam", "", measured_on(result) + ". Microseconds a step.", "")
+    lines = [["workload", "layers", "SGD", "Adam", "ratio"]]
+    for row in result["workloads"]:
+        sgd, adam = (row["peers"][name]["seconds_min"] for name in ("cbackprop", "Adam"))
+        cells = [row["name"], layers_of(row), in_microseconds(sgd), in_microseconds(adam)]
+        lines.append([*cells, in_times(adam / sgd)])
+    yield from table(lines, n_words=2)
+
+
+def fits_section(result, folder):
+    """What the estimators add."""
+    *large, tiny = result["workloads"]
+    yield from ("## Whole fits", "", measured_on(result) + ".", "")
+    yield (
+        "What `fit` of the estimators takes more than `Network.train` of as many epochs: "
+        + ", ".join(f"{row['name']} {row['overhead']:+.1%}" for row in large)
+        + f". On xor's four rows: {1e6 * tiny['seconds_per_epoch']:.2f} µs an epoch."
+    )
+
+
+def scaling_section(result, folder):
+    """The chart, and the points that are off."""
+    charts.draw_scaling(result, folder / "scaling.svg")
+    yield from ("## Width, depth and batch", "", measured_on(result) + ".", "")
+    yield from ("![Time of a step against width, depth and batch](charts/scaling.svg)", "")
+    off = [
+        f"{axis} {size} ({ratio:.2f}×)"
+        for axis, points in result["axes"].items()
+        for (size, _), ratio in off_the_line([(p["size"], p["seconds_min"]) for p in points])
+    ]
+    n_points = sum(map(len, result["axes"].values()))
+    yield (
+        f"Of {n_points} points, these are more than 1.3 times off the line of their neighbours: "
+        f"{', '.join(off) or 'none'}."
+    )
+
+
+def threads_section(result, folder):
+    """Gains of a second thread."""
+    yield from ("## Threads", "", measured_on(result) + ".", "")
+    lines = [["workload", "batch", "", "gain of two threads", "control", "gain / control"]]
+    for row in result["rows"]:
+        if "gains" in row:
+            gain, control = max(row["gains"], key=lambda pair: pair[0] / pair[1])
+            cells = [row["name"], str(row["batch"]), row["kind"], f"{gain:.2f}", f"{control:.2f}"]
+            lines.append([*cells, f"{gain / control:.3f}"])
+    yield from table(lines, n_words=3)
+    defaults = []
+    for row in result["rows"]:
+        if row["kind"] == "default":
+            one, default = (min(seconds) for seconds in zip(*row["seconds"], strict=True))
+            defaults.append(f"{row['name']} {default / one:.3f}")
+    yield from ("", f"`n_threads=None`, as a part of one thread's time: {', '.join(defaults)}.")
+
+
+def memory_section(result, folder):
+    """Memory, start, denormals."""
+    yield from ("## Memory, start, denormal numbers", "", measured_on(result) + ".", "")
+    lines = [["workload", "kB beyond the data", "allowed"]]
+    for name, row in result["memory"].items():
+        lines.append([name, f"{row['kilobytes']:,.0f}", f"{row['allowed']:,.0f}"])
+    yield from table(lines, n_words=1)
+    ordinary = result["denormals"]["ordinary"]["seconds_min"]
+    weights, inputs = (
+        in_times(result["denormals"][kind]["seconds_min"] / ordinary)
+        for kind in ("weights", "inputs")
+    )
+    yield ""
+    yield (
+        f"A million steps leave {result['growth_kilobytes']:,.0f} kB. `import cbackprop` takes "
+        f"{1e3 * min(result['import_seconds']):.1f} ms after `import numpy`; the package's files "
+        f"are {result['installed_megabytes']:.1f} MB. A step with denormal weights takes {weights} "
+        f"the ordinary one, with denormal inputs {inputs}."
+    )
+
+
+SECTIONS = {
+    "adam": adam_section,
+    "fits": fits_section,
+    "scaling": scaling_section,
+    "threads": threads_section,
+    "memory": memory_section,
+}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,130 @@
+"""The charts of docs/benchmarks.md."""
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from cbackprop.cli.bench import share_of_peak
+from cbackprop.cli.terminal import in_microseconds, in_times
+
+OWN, OTHERS = "#c2410c", "#94a3b8"
+SETS = "#c2410c", "#f59e0b", "#475569", "#94a3b8"  # one a set of results
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "cbackprop",  # the same file for the same results
+}
+
+
+def save(figure, path):
+    """Without the date: it would change the file each time."""
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+@mpl.rc_context(STYLE)
+def draw_bars(rows, title, path):
+    """A panel for each row of results: everybody's time, the fastest above."""
+    n_lines = -(-len(rows) // 2)
+    n_bars = max(len(row["peers"]) for row in rows)
+    figure = Figure(figsize=(10, 0.6 + n_lines * (0.6 + 0.22 * n_bars)), layout="constrained")
+    figure.suptitle(f"{title}: microseconds, logarithmic", fontsize=12)
+    panels = figure.subplots(n_lines, 2, squeeze=False).ravel()
+    for panel in panels[len(rows) :]:
+        panel.remove()
+    for panel, row in zip(panels, rows, strict=False):
+        draw_panel(panel, row)
+    save(figure, path)
+
+
+def draw_panel(panel, row):
+    """Bars of one row of results."""
+    n_units = row["rows"] if row["task"] == "predicting" else 1
+    peers = sorted(row["peers"].items(), key=lambda item: item[1]["seconds_min"])
+    names = [name for name, _ in peers]
+    times = np.array([peer["seconds_min"] for _, peer in peers])
+    own = row["peers"]["cbackprop"]["seconds_min"]
+    microseconds = 1e6 * times / n_units
+    colours = [OWN if name == "cbackprop" else OTHERS for name in names]
+    panel.barh(names, microseconds, color=colours, height=0.7)
+    panel.invert_yaxis()
+    panel.set_xscale("log")
+    # room for the words behind the longest bar
+    panel.set_xlim(
+        microseconds.min() / 3,
+        microseconds.max() * (microseconds.max() / microseconds.min()) ** 0.35 * 4,
+    )
+    for place, (name, seconds) in enumerate(zip(names, times, strict=True)):
+        text = in_microseconds(seconds / n_units)
+        if name != "cbackprop":
+            text += f"  ({in_times(seconds / own)})"
+        panel.annotate(
+            text,
+            (1e6 * seconds / n_units, place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    layers = "-".join(map(str, row["layers"]))
+    unit = f"a step of {row['batch']}" if row["task"] == "training" else f"a row of {row['rows']:,}"
+    panel.set_title(f"{row['name']} {layers}, {unit}", loc="left")
+    panel.tick_params(axis="y", length=0)
+
+
+@mpl.rc_context(STYLE)
+def draw_shares(results, path):
+    """Share of the FMA peak of each workload; a colour for each set of results."""
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    axes = figure.subplots()
+    names = list(dict.fromkeys(row["name"] for rows in results.values() for row in rows))
+    height = 0.8 / len(results)
+    for k, (label, rows) in enumerate(results.items()):
+        places = [names.index(row["name"]) + (k - (len(results) - 1) / 2) * height for row in rows]
+        shares = [100 * share_of_peak(row) for row in rows]
+        bars = axes.bar(places, shares, width=0.9 * height, color=SETS[k % len(SETS)], label=label)
+        axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("% of the FMA peak")
+    axes.set_title("Share of peak, training", loc="left")
+    axes.legend(frameon=False, loc="upper left")
+    axes.tick_params(axis="x", length=0)
+    save(figure, path)
+
+
+@mpl.rc_context(STYLE)
+def draw_scaling(result, path):
+    """Time of a step against each size, and the time its arithmetic takes at the FMA peak."""
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    peak = 1e9 * max(result["peaks_gflops"])
+    titles = {
+        "width": "width of two hidden layers",
+        "depth": "hidden layers of 64 units",
+        "batch": "rows in a batch",
+    }
+    panels = figure.subplots(1, len(result["axes"]))
+    for panel, (axis, points) in zip(panels, result["axes"].items(), strict=True):
+        sizes = [point["size"] for point in points]
+        panel.loglog(
+            sizes,
+            [1e6 * point["operations"] / peak for point in points],
+            color=OTHERS,
+            label="at the FMA peak",
+        )
+        panel.loglog(
+            sizes,
+            [1e6 * point["seconds_min"] for point in points],
+            color=OWN,
+            marker=".",
+            markersize=4,
+            linewidth=1,
+            label="cbackprop",
+        )
+        panel.set_xlabel(titles[axis])
+        panel.grid(alpha=0.2)
+    panels[0].set_ylabel("microseconds a step")
+    panels[0].legend(frameon=False)
+    save(figure, path)

@@ -1,0 +1,260 @@
+"""The scripts of benchmarks/: what they say is what their results hold."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cbackprop.cli import machine, measuring
+from cbackprop.cli.peers import Cbackprop, CbackpropPredictor, NumpyByHand
+from cbackprop.cli.peers.numpy_by_hand import NumpyPredictor
+from cbackprop.cli.terminal import in_microseconds
+from cbackprop.cli.workloads import WORKLOADS
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SCRIPTS = "adam", "fits", "scaling", "threads", "memory", "report"
+
+if not FOLDER.is_dir():
+    pytest.skip("the benchmarks do not lie beside the tests", allow_module_level=True)
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A function that imports a script by name, for this test only."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if name in ("common", "charts", *SCRIPTS):
+            del sys.modules[name]
+
+
+def run_script(name, *args):
+    return subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py", *args],
+        env=os.environ | {"PYTHONPATH": str(FOLDER.parent)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_each_says_what_it_does(name):
+    if name == "report":
+        pytest.importorskip("matplotlib")
+    finished = run_script(name, "--help")
+    assert finished.returncode == 0, finished.stderr
+    first_line = (FOLDER / f"{name}.py").read_text("utf-8").splitlines()[0].strip('"')
+    assert first_line[:60] in " ".join(finished.stdout.split())
+
+
+# ---- what they compute ----
+
+
+def test_a_cliff_is_off_the_line(script):
+    off_the_line = script("scaling").off_the_line
+    smooth = [(size, 1e-9 * size**1.7) for size in (1, 3, 4, 5, 64, 65, 1000)]
+    assert list(off_the_line(smooth)) == []
+    for k in range(1, len(smooth) - 1):
+        for factor in (1.35, 1 / 1.35):
+            bent = smooth.copy()
+            bent[k] = smooth[k][0], factor * smooth[k][1]
+            found = dict(off_the_line(bent))
+            assert found[bent[k]] == pytest.approx(factor)
+        bent[k] = smooth[k][0], 1.25 * smooth[k][1]
+        assert bent[k] not in dict(off_the_line(bent))
+
+
+def test_workloads_of_the_axes_are_whole_batches(script):
+    for axis, chosen in script("scaling").workloads().items():
+        for size, one in chosen.items():
+            assert one.n_samples % one.batch_size == 0
+            assert one.steps_per_epoch >= 16
+            assert (
+                size
+                == {
+                    "width": one.layer_sizes[1],
+                    "depth": len(one.layer_sizes) - 2,
+                    "batch": one.batch_size,
+                }[axis]
+            )
+
+
+def test_memory_that_is_allowed(script):
+    # 8-64-64-1 has 4801 parameters
+    expected = 2**21 + 4 * (4 * 4801 + 32 * (8 + 2 * (64 + 64 + 1)))
+    assert script("memory").allowance(WORKLOADS["tabular"], 4) == expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["weights", "inputs"])
+def test_steps_with_denormals_are_such(kind, dtype, script, monkeypatch):
+    memory, trained = script("memory"), []
+
+    class Recording(memory.Network):
+        def train(self, X, y, **settings):
+            losses = super().train(X, y, **settings)
+            trained.append((X, self))
+            return losses
+
+    monkeypatch.setattr(memory, "Network", Recording)
+    memory.stepper(kind, dtype)
+    X, network = trained[-1]
+    tiny = np.finfo(dtype).tiny
+    # the parameters are denormal or zero before training, the activations after it
+    activations = network.activations(X[:5])[1:]
+    assert all(np.abs(layer).max() < tiny for layer in activations)
+
+
+def test_fits_and_trainings_are_timed_in_turn(script):
+    peers = script("fits").time_both(WORKLOADS["xor"], "float32", 1, 2)
+    assert list(peers) == ["fit", "train"]
+    assert all(len(peer["rounds"]) == 2 for peer in peers.values())
+
+
+def test_threads_start_together(script):
+    import threading
+
+    together = threading.Barrier(2, timeout=10)
+    seconds = script("threads").seconds_of_threads([together.wait, together.wait])
+    assert 0 < seconds < 10
+
+
+# ---- the page ----
+
+
+def bench_result():
+    """What `cbackprop bench --task both --json` writes."""
+    result = machine.describe() | {"dtype": "float32", "rounds": 2, "seconds": 0.002}
+    trainers, predictors = [Cbackprop, NumpyByHand], [CbackpropPredictor, NumpyPredictor]
+    rows = [
+        measuring.measure_training(WORKLOADS["xor"], "float32", 2, 0.002, trainers),
+        measuring.measure_predicting(WORKLOADS["xor"], 1, "float32", 2, 0.002, predictors),
+        measuring.measure_predicting(WORKLOADS["xor"], 20, "float32", 2, 0.002, predictors),
+    ]
+    return result | {"workloads": [list(row)[-1] for row in rows]}
+
+
+def rounds(*seconds):
+    return {"seconds_min": min(seconds), "seconds_median": np.median(seconds), "rounds": seconds}
+
+
+@pytest.fixture
+def results():
+    """Of every script, by the name of the file."""
+    bench = bench_result()
+    head = {key: value for key, value in bench.items() if key != "workloads"}
+    xor = {"name": "xor", "layers": [2, 2, 1]}
+    points = [{"size": 2**k, "operations": 2**k, **rounds(1e-6 * 2**k)} for k in range(4)]
+    points[2]["seconds_min"] *= 1.5
+    large = {"name": "tabular", "overhead": 0.071}
+    gains = {"name": "wide", "batch": 256, "kind": "inside a batch", "gains": [[1.9, 2], [1, 2]]}
+    default = {"name": "xor", "batch": 1, "kind": "default", "seconds": [[2.0, 2.5], [3.0, 2.1]]}
+    denormals = {"ordinary": rounds(1.0), "weights": rounds(1.2), "inputs": rounds(1.3)}
+    memory = {"memory": {"xor": {"kilobytes": 36, "allowed": 2048}}, "growth_kilobytes": 4}
+    memory |= {"import_seconds": [0.02, 0.01], "installed_megabytes": 2.3, "denormals": denormals}
+    adam = xor | {"peers": {"cbackprop": rounds(2e-6), "Adam": rounds(3e-6)}}
+    return {
+        "bench-first": bench,
+        "bench-second": bench,
+        "adam": head | {"workloads": [adam]},
+        "fits": head | {"workloads": [large, xor | {"seconds_per_epoch": 2e-6}]},
+        "scaling": head | {"axes": {"width": points, "batch": points}, "peaks_gflops": [100.0]},
+        "threads": head | {"rows": [gains, default]},
+        "memory": head | memory,
+    }
+
+
+@pytest.fixture
+def page(tmp_path):
+    path = tmp_path / "page.md"
+    begin, end = "<!-- made by benchmarks/report.py -->", "<!-- until here -->"
+    path.write_text(f"# By hand\n\n{begin}\nold\n{end}\n\nBy hand, too ×\n", encoding="utf-8")
+    return path
+
+
+def report(results, page):
+    folder = page.parent / "results"
+    folder.mkdir()
+    for name, result in results.items():
+        (folder / f"{name}.json").write_text(json.dumps(result), encoding="utf-8")
+    return run_script("report", "--results", str(folder), "--page", str(page))
+
+
+def test_the_page_is_made_of_the_results(results, page):
+    pytest.importorskip("matplotlib")
+    finished = report(results, page)
+    assert finished.returncode == 0, finished.stderr
+    text = page.read_text("utf-8")
+    assert text.startswith("# By hand\n\n<!--")
+    assert text.endswith("-->\n\nBy hand, too ×\n")
+    assert "\nold\n" not in text
+    cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    # training of both files, then predicting of both
+    rows = [row for row in cells if row[:2] == ["xor", "2-2-1"]]
+    assert len(rows) == 2 * 3 + 1
+    training, one, twenty = results["bench-first"]["workloads"]
+    for row, result, n_units in zip(rows[1:], (training, one, twenty), (1, 1, 20), strict=False):
+        own, numpy = (result["peers"][name] for name in ("cbackprop", "NumPy"))
+        fastest, median = (
+            in_microseconds(own[f"seconds_{k}"] / n_units) for k in ("min", "median")
+        )
+        assert row[3] == f"{fastest} ({median})"
+        assert row[5].startswith(in_microseconds(numpy["seconds_min"] / n_units) + ", ")
+        ratio = float(row[5].split(", ")[-1].rstrip("×").replace(",", ""))
+        assert ratio == pytest.approx(numpy["seconds_min"] / own["seconds_min"], rel=6e-3)
+    assert rows[-1] == ["xor", "2-2-1", "2.00", "3.00", "1.50×"]
+    for words in (
+        "tabular +7.1%",
+        "2.00 µs an epoch",
+        "width 4 (1.50×), batch 4 (1.50×)",
+        "xor 1.050.",
+        "10.0 ms",
+    ):
+        assert words in text
+    assert "| wide | 256 | inside a batch | 1.90 | 2.00 | 0.950 |" in text
+    assert "denormal weights takes 1.20× the ordinary one, with denormal inputs 1.30×" in text
+    charts = {path.name for path in (page.parent / "charts").iterdir()}
+    assert charts == {"shares.svg", "scaling.svg"} | {
+        f"bench-{which}-{task}.svg"
+        for which in ("first", "second")
+        for task in ("training", "predicting")
+    }
+    assert all(f"(charts/{name})" in text for name in charts)
+    # again: the same bits
+    before = {path: path.read_bytes() for path in page.parent.rglob("*.*") if path.is_file()}
+    run_script("report", "--results", str(page.parent / "results"), "--page", str(page))
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_faster_peer_is_named(results, page):
+    pytest.importorskip("matplotlib")
+    training = results["bench-first"]["workloads"][0]
+    training["peers"]["NumPy"]["seconds_min"] = training["peers"]["cbackprop"]["seconds_min"] / 2
+    report({"bench-one": results["bench-first"]}, page)
+    isa = results["bench-first"]["machine"]["instruction_set"]
+    text = page.read_text("utf-8")
+    assert f"- training xor, {isa}, float32: NumPy takes 0.500× cbackprop's time" in text
+    assert "## Adam" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "n_results", "message"), [("no marks", 1, "lacks the marks"), (None, 0, "no results")]
+)
+def test_what_is_missing_is_said(text, n_results, message, results, page):
+    pytest.importorskip("matplotlib")
+    if text:
+        page.write_text(text, encoding="utf-8")
+    before = page.read_bytes()
+    finished = report(dict(list(results.items())[:n_results]), page)
+    assert finished.returncode == 1
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert page.read_bytes() == before

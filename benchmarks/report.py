@@ -59,7 +59,8 @@ def figures(files, folder):
             charts.draw_shares(labelled, folder / "shares.svg")
             yield from ("![Share of the FMA peak of each workload](charts/shares.svg)", "")
         for name, rows in chosen.items():
-            yield from head(benches[name])
+            yield from (f"### {benches[name]['machine']['cpu']}, {label(benches[name])}", "")
+            yield from (circumstances(benches[name]), "")
             chart = f"{name}-{task}.svg"
             charts.draw_bars(rows, f"{title}, {label(benches[name])}", folder / chart)
             yield from (f"![{title}: times of each peer](charts/{chart})", "")
@@ -85,33 +86,31 @@ def label(result):
 
 def measured_on(result):
     """Where, when and with what, in one line."""
-    machine = result["machine"]
-    versions = result["versions"]
-    commit = f" at commit {result['commit']}" if result["commit"] else ""
     return (
-        f"{result['date']}; {machine['cpu']}, {machine['instruction_set']}; {result['dtype']}; "
-        f"cbackprop {versions['cbackprop']}{commit}"
+        f"{result['date']}; {result['machine']['cpu']}, {label(result)}; "
+        f"cbackprop {result['versions']['cbackprop']}{at_commit(result)}."
     )
 
 
-def head(result):
-    """A heading, and the circumstances."""
+def at_commit(result):
+    """If there was one."""
+    return f" at commit {result['commit']}" if result["commit"] else ""
+
+
+def circumstances(result):
+    """The same of all peers, and how steady the machine was."""
     machine, versions = result["machine"], dict(result["versions"])
     own = versions.pop("cbackprop")
-    core = "not held to one core" if machine["core"] is None else "held to one core"
-    commit = f" at commit {result['commit']}" if result["commit"] else ""
+    core = "Not held to one core" if machine["core"] is None else "Held to one core"
     peaks = [peak for workload in result["workloads"] for peak in workload["peaks_gflops"]]
     share = min(workload["share_of_core"] for workload in result["workloads"])
     others = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return [
-        f"### {machine['cpu']}, {label(result)}",
-        "",
-        f"{result['date']}; {machine['system']}, {machine['compiler']}; cbackprop {own}{commit}; "
-        f"{others}. {core.capitalize()}; FMA peak {min(peaks):.1f} to {max(peaks):.1f} GFLOP/s; up "
-        f"to {result['rounds']} rounds, in which the process had the core for at least "
-        f"{share:.0%} of the time.",
-        "",
-    ]
+    return (
+        f"{result['date']}; {machine['system']}, {machine['compiler']}; "
+        f"cbackprop {own}{at_commit(result)}; {others}. {core}; FMA peak {min(peaks):.1f} to "
+        f"{max(peaks):.1f} GFLOP/s; up to {result['rounds']} rounds, in which the process had the "
+        f"core for at least {share:.0%} of the time."
+    )
 
 
 # ---- tables --------------------------------------------------------------------------------
@@ -185,19 +184,23 @@ def peer_cell(row, name, n_units):
 
 
 def faster_peers(benches):
-    """A line for each that takes less time than cbackprop; our own other ways do not count."""
+    """A line for each row of results where some are; our own other ways do not count."""
     lines = []
     for result in benches.values():
         for row in result["workloads"]:
             own = row["peers"]["cbackprop"]["seconds_min"]
-            what = f" {row['rows']:,} rows" if row["task"] == "predicting" else ""
-            for name, peer in row["peers"].items():
-                if peer["seconds_min"] < own and name in result["versions"] and name != "cbackprop":
-                    lines.append(
-                        f"- {row['task']} {row['name']}{what}, {label(result)}: {name} takes "
-                        f"{in_times(peer['seconds_min'] / own)} cbackprop's time"
-                    )
-    return lines or ["Nowhere in the tables above."]
+            ratios = {
+                name: peer["seconds_min"] / own
+                for name, peer in row["peers"].items()
+                if name in result["versions"] and peer["seconds_min"] < own
+            }
+            if ratios:
+                what = f", {row['rows']:,} at once" if row["task"] == "predicting" else ""
+                found = ", ".join(f"{name} {in_times(ratio)}" for name, ratio in ratios.items())
+                lines.append(f"- {row['task']} {row['name']}{what} ({label(result)}): {found}")
+    if not lines:
+        return ["Nowhere in these results."]
+    return ["Their times, as a part of cbackprop's:", "", *lines]
 
 
 # ---- the other scripts' results ------------------------------------------------------------
@@ -205,7 +208,7 @@ def faster_peers(benches):
 
 def adam_section(result, folder):
     """Adam against plain gradient descent."""
-    yield from ("## Adam", "", measured_on(result) + ". Microseconds a step.", "")
+    yield from ("## Adam", "", measured_on(result) + " Microseconds a step.", "")
     lines = [["workload", "layers", "SGD", "Adam", "ratio"]]
     for row in result["workloads"]:
         sgd, adam = (row["peers"][name]["seconds_min"] for name in ("cbackprop", "Adam"))
@@ -217,7 +220,7 @@ def adam_section(result, folder):
 def fits_section(result, folder):
     """What the estimators add."""
     *large, tiny = result["workloads"]
-    yield from ("## Whole fits", "", measured_on(result) + ".", "")
+    yield from ("## Whole fits", "", measured_on(result), "")
     yield (
         "What `fit` of the estimators takes more than `Network.train` of as many epochs: "
         + ", ".join(f"{row['name']} {row['overhead']:+.1%}" for row in large)
@@ -228,7 +231,7 @@ def fits_section(result, folder):
 def scaling_section(result, folder):
     """The chart, and the points that are off."""
     charts.draw_scaling(result, folder / "scaling.svg")
-    yield from ("## Width, depth and batch", "", measured_on(result) + ".", "")
+    yield from ("## Width, depth and batch", "", measured_on(result), "")
     yield from ("![Time of a step against width, depth and batch](charts/scaling.svg)", "")
     off = [
         f"{axis} {size} ({ratio:.2f}×)"
@@ -244,7 +247,7 @@ def scaling_section(result, folder):
 
 def threads_section(result, folder):
     """Gains of a second thread."""
-    yield from ("## Threads", "", measured_on(result) + ".", "")
+    yield from ("## Threads", "", measured_on(result), "")
     lines = [["workload", "batch", "", "gain of two threads", "control", "gain / control"]]
     for row in result["rows"]:
         if "gains" in row:
@@ -262,7 +265,7 @@ def threads_section(result, folder):
 
 def memory_section(result, folder):
     """Memory, start, denormals."""
-    yield from ("## Memory, start, denormal numbers", "", measured_on(result) + ".", "")
+    yield from ("## Memory, start, denormal numbers", "", measured_on(result), "")
     lines = [["workload", "kB beyond the data", "allowed"]]
     for name, row in result["memory"].items():
         lines.append([name, f"{row['kilobytes']:,.0f}", f"{row['allowed']:,.0f}"])

@@ -406,6 +406,16 @@ def test_one_core_is_for_the_process_only(monkeypatch):
     assert not held or os.sched_getaffinity(0) == before
 
 
+@pytest.mark.parametrize(("isa", "setting"), [("x86-64-v3", "Haswell"), ("x86-64-v4", None)])
+def test_the_others_are_held_to_avx2_where_cbackprop_is(isa, setting, monkeypatch):
+    monkeypatch.setenv("CBACKPROP_ISA", isa)
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    with machine.one_core():
+        assert os.environ.get("OPENBLAS_CORETYPE") == setting
+        assert "intra_op_parallelism_threads=1" in os.environ["XLA_FLAGS"]
+    assert "OPENBLAS_CORETYPE" not in os.environ
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
 def test_the_process_is_held_to_one_core(outcome):
     _, result = outcome

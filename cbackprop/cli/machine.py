@@ -26,6 +26,17 @@ THREAD_SETTINGS = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
 
+# The same for AVX2 at most, where CBACKPROP_ISA holds cbackprop to it. ONNX Runtime has no such
+# setting, and XLA keeps its matrix products out of its own. (PyTorch's ATEN_CPU_CAPABILITY would
+# have torch.compile take code that it keeps for AVX-512, and compute nonsense.)
+AVX2_SETTINGS = {
+    "OPENBLAS_CORETYPE": "Haswell",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "XLA_FLAGS": THREAD_SETTINGS["XLA_FLAGS"] + " --xla_cpu_max_isa=AVX2",
+}
+
 
 class BenchError(Exception):
     """Why there is no result; the message is for the user."""
@@ -123,10 +134,12 @@ def _send_all(sender, function, args):
 
 @contextlib.contextmanager
 def one_core():
-    """Processes started in this thread inherit one core, the first of ours, and one thread."""
-    before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
+    """Processes started in this thread inherit one core, the first of ours, and the settings."""
+    avx2 = os.environ.get("CBACKPROP_ISA") == "x86-64-v3"
+    settings = THREAD_SETTINGS | (AVX2_SETTINGS if avx2 else {})
+    before = {name: os.environ.get(name) for name in settings}
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    os.environ.update(THREAD_SETTINGS)
+    os.environ.update(settings)
     try:
         if cores:
             with contextlib.suppress(OSError):  # forbidden here; `describe` will tell

@@ -8,6 +8,7 @@ from cbackprop.cli.bench import share_of_peak
 from cbackprop.cli.terminal import in_microseconds, in_times
 
 OWN, OTHERS = "#c2410c", "#94a3b8"
+COLOURS = {"cbackprop": OWN, "without out=": "#fdba74", "estimator": "#fdba74"}
 SETS = "#c2410c", "#f59e0b", "#475569", "#94a3b8"  # one a set of results
 STYLE = {
     "font.size": 9,
@@ -48,16 +49,16 @@ def draw_panel(panel, row):
     times = np.array([peer["seconds_min"] for _, peer in peers])
     own = row["peers"]["cbackprop"]["seconds_min"]
     microseconds = 1e6 * times / n_units
-    colours = [OWN if name == "cbackprop" else OTHERS for name in names]
+    colours = [COLOURS.get(name, OTHERS) for name in names]
     panel.barh(names, microseconds, color=colours, height=0.7)
     panel.invert_yaxis()
     # to the right, room for the words behind the longest bar
-    range_ = microseconds.max() / microseconds.min()
-    if range_ > 10:
+    shortest, longest = microseconds.min(), microseconds.max()
+    if longest > 10 * shortest:
         panel.set_xscale("log")
-        panel.set_xlim(microseconds.min() / 3, microseconds.max() * (3 * range_) ** 0.5)
+        panel.set_xlim(shortest / 3, longest * (3 * longest / shortest) ** 0.5)
     else:
-        panel.set_xlim(0, 1.4 * microseconds.max())
+        panel.set_xlim(0, 1.4 * longest)
     for place, (name, seconds) in enumerate(zip(names, times, strict=True)):
         text = in_microseconds(seconds / n_units)
         if name != "cbackprop":

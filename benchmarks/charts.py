@@ -8,7 +8,7 @@ from cbackprop.cli.bench import share_of_peak
 from cbackprop.cli.terminal import in_microseconds, in_times
 
 OWN, OTHERS = "#c2410c", "#94a3b8"
-COLOURS = {"cbackprop": OWN, "without out=": "#fdba74", "estimator": "#fdba74"}
+OURS = {"cbackprop": OWN, "without out=": "#fdba74", "estimator": "#fdba74"}
 SETS = "#c2410c", "#f59e0b", "#475569", "#94a3b8"  # one a set of results
 STYLE = {
     "font.size": 9,
@@ -49,7 +49,7 @@ def draw_panel(panel, row):
     times = np.array([peer["seconds_min"] for _, peer in peers])
     own = row["peers"]["cbackprop"]["seconds_min"]
     microseconds = 1e6 * times / n_units
-    colours = [COLOURS.get(name, OTHERS) for name in names]
+    colours = [OURS.get(name, OTHERS) for name in names]
     panel.barh(names, microseconds, color=colours, height=0.7)
     panel.invert_yaxis()
     # to the right, room for the words behind the longest bar

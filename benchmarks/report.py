@@ -64,7 +64,7 @@ def figures(files, folder):
             chart = f"{name}-{task}.svg"
             charts.draw_bars(rows, f"{title}, {label(benches[name])}", folder / chart)
             yield from (f"![{title}: times of each peer](charts/{chart})", "")
-            yield from (training_table if task == "training" else predicting_table)(rows)
+            yield from peers_table(rows, task)
             yield ""
     if benches:
         yield from ("## Where a peer is faster", "", *faster_peers(benches), "")
@@ -116,36 +116,29 @@ def circumstances(result):
 # ---- tables --------------------------------------------------------------------------------
 
 
-def training_table(rows):
-    """Microseconds a step."""
-    yield (
-        "Microseconds a step. Of cbackprop the fastest round, and the median one in parentheses; "
-        "of the others the fastest, and how many times as long as cbackprop's that is."
-    )
-    yield ""
-    others = others_of(rows)
-    lines = [["workload", "layers", "batch", "cbackprop", "share of peak", *others]]
-    for row in rows:
-        cells = [row["name"], layers_of(row), str(row["batch"])]
-        cells += [own_times(row, 1), f"{share_of_peak(row):.1%}"]
-        lines.append(cells + [peer_cell(row, name, 1) for name in others])
-    yield from table(lines, n_words=2)
+UNITS = {
+    "training": "Microseconds a step.",
+    "predicting": "Microseconds a row, for calls that predict one row and 20,000 rows; cbackprop "
+    "is `Network.predict(X, out=...)`.",
+}
 
 
-def predicting_table(rows):
-    """Microseconds a row."""
+def peers_table(rows, task):
+    """A line for each row of results, a column for each peer."""
     yield (
-        "Microseconds a row, for calls that predict one row and 20,000 rows; otherwise as above. "
-        "cbackprop is `Network.predict(X, out=...)`."
+        f"{UNITS[task]} Of cbackprop the fastest round, and the median one in parentheses; of the "
+        "others the fastest, and how many times as long as cbackprop's that is."
     )
     yield ""
-    others = others_of(rows)
-    lines = [["workload", "layers", "rows", "cbackprop", "share of peak", *others]]
+    names = dict.fromkeys(name for row in rows for name in row["peers"])
+    others = [name for name in names if name != "cbackprop"]
+    size = "batch" if task == "training" else "rows"
+    lines = [["workload", "layers", size, "cbackprop", "share of peak", *others]]
     for row in rows:
-        n_rows = row["rows"]
-        cells = [row["name"], layers_of(row), f"{n_rows:,}"]
-        cells += [own_times(row, n_rows), f"{share_of_peak(row):.1%}"]
-        lines.append(cells + [peer_cell(row, name, n_rows) for name in others])
+        n_units = row["rows"] if task == "predicting" else 1
+        cells = [row["name"], layers_of(row), f"{row[size]:,}"]
+        cells += [own_times(row, n_units), f"{share_of_peak(row):.1%}"]
+        lines.append(cells + [peer_cell(row, name, n_units) for name in others])
     yield from table(lines, n_words=2)
 
 
@@ -154,12 +147,6 @@ def table(lines, n_words):
     first, *others = lines
     rule = ["---"] * n_words + ["---:"] * (len(first) - n_words)
     return [f"| {' | '.join(cells)} |" for cells in (first, rule, *others)]
-
-
-def others_of(rows):
-    """Names of the peers in any of the rows, in their order."""
-    names = dict.fromkeys(name for row in rows for name in row["peers"])
-    return [name for name in names if name != "cbackprop"]
 
 
 def layers_of(row):
@@ -192,7 +179,7 @@ def faster_peers(benches):
             ratios = {
                 name: peer["seconds_min"] / own
                 for name, peer in row["peers"].items()
-                if name in result["versions"] and peer["seconds_min"] < own
+                if name not in charts.OURS and peer["seconds_min"] < own
             }
             if ratios:
                 what = f", {row['rows']:,} at once" if row["task"] == "predicting" else ""

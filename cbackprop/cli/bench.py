@@ -187,11 +187,12 @@ def share_of_peak(workload):
 
 def print_foot(terminal, result, lowest_peak):
     """How to read the table, and how steady the machine was."""
+    with_fann = any("FANN" in workload["peers"] for workload in result["workloads"])
     terminal.write()
     write_wrapped(
         terminal,
         "All have the same weights and data, take the same batches, and were seen to agree"
-        + (", FANN as far as its sigmoid allows" if "FANN" in result["versions"] else "")
+        + (", FANN as far as its sigmoid allows" if with_fann else "")
         + f". min, median: of up to {result['rounds']} rounds, taken in turn; spread: the slowest "
         "round, as a multiple of the fastest; ratio: times as long as cbackprop.",
     )

@@ -50,7 +50,7 @@ def load(others):
 def _load(name, module, class_name):
     try:
         return getattr(importlib.import_module(f"cbackprop.cli.peers.{module}"), class_name)
-    except (ImportError, CannotTakePart) as error:
+    except Exception as error:  # of many kinds: a library is missing, or broken
         reason = str(error)
 
     class Missing(Peer):

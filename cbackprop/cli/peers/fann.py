@@ -47,12 +47,8 @@ class Fann(Peer):
         if problem.batch_size != 1:
             raise CannotTakePart("takes part in online steps only")
         self._library = _library(problem.X.dtype.name)
-        self._network = self._library.make(
-            np.array(problem.layer_sizes, np.uintc).ctypes.data,
-            len(problem.layer_sizes),
-            LEARNING_RATE,
-            self.table,
-        )
+        sizes = np.array(problem.layer_sizes, np.uintc)
+        self._network = self._library.make(sizes.ctypes.data, len(sizes), LEARNING_RATE, self.table)
         if not self._network:
             raise MemoryError("FANN did not make the network")
         weakref.finalize(self, self._library.fann_destroy, self._network)

@@ -29,8 +29,8 @@ def measure(rounds, dtype):
     for name in NAMES:
         workload = WORKLOADS[name]
         problem = workload.problem(dtype)
-        contestants = [trainer(peer(problem), workload, 0.2) for peer in (Cbackprop, WithAdam)]
-        peers = common.in_turn(contestants, rounds)
+        contestants = [trainer(peer(problem), workload, 0.1) for peer in (Cbackprop, WithAdam)]
+        peers = common.in_turn(contestants, rounds, seconds=5)
         sgd, adam = (peer["seconds_min"] for peer in peers.values())
         rows.append({"name": name, "layers": list(workload.layer_sizes), "peers": peers})
         yield (
@@ -41,4 +41,4 @@ def measure(rounds, dtype):
 
 
 if __name__ == "__main__":
-    common.run(__doc__, measure, rounds=10)
+    common.run(__doc__, measure, rounds=20)

@@ -1,6 +1,7 @@
 """What the scripts of this folder share: their options, turns, and the result's file."""
 
 import argparse
+import math
 from pathlib import Path
 
 from cbackprop.cli.bench import positive, write_json
@@ -50,9 +51,10 @@ def with_head(measure, rounds, dtype):
         yield item if isinstance(item, str) else head | item
 
 
-def in_turn(contestants, rounds):
-    """A B A B ...: the result of each contestant, by name."""
+def in_turn(contestants, rounds, seconds=math.inf):
+    """A B A B ...: the result of each contestant, by name; who had so many seconds sits out."""
     for _ in range(rounds):
         for contestant in contestants:
-            contestant.take_turn()
+            if contestant.spent < seconds:
+                contestant.take_turn()
     return {contestant.name: contestant.result() for contestant in contestants}

@@ -83,9 +83,9 @@ def time_both(workload, dtype, n_epochs, rounds):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of epochs that are not enough
-        contestants = [Contestant("fit", fit, 0.2), Contestant("train", train, 0.2)]
-        return common.in_turn(contestants, rounds)
+        contestants = [Contestant("fit", fit, 0.05), Contestant("train", train, 0.05)]
+        return common.in_turn(contestants, rounds, seconds=10)
 
 
 if __name__ == "__main__":
-    common.run(__doc__, measure, rounds=10)
+    common.run(__doc__, measure, rounds=40)

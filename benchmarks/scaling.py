@@ -60,10 +60,10 @@ def measure(rounds, dtype):
     for axis, chosen in workloads().items():
         contestants = []
         for size, one in chosen.items():
-            contestant = trainer(Cbackprop(one.problem(dtype)), one, 0.02)
+            contestant = trainer(Cbackprop(one.problem(dtype)), one, 0.01)
             contestant.name = size
             contestants.append(contestant)
-        results = common.in_turn(contestants, rounds)
+        results = common.in_turn(contestants, rounds, seconds=2)
         peaks.append(kernels.fma_peak(0.1) / 1e9)
         axes[axis] = [
             {"size": size, "operations": chosen[size].operations_per_step, **result}
@@ -93,4 +93,4 @@ def off_the_line(points):
 
 
 if __name__ == "__main__":
-    common.run(__doc__, measure, rounds=7)
+    common.run(__doc__, measure, rounds=25)

@@ -87,6 +87,25 @@ def test_workloads_of_the_axes_are_whole_batches(script):
             )
 
 
+def test_turns_are_taken_until_the_time_is_spent(script):
+    turns = []
+
+    class Stub:
+        def __init__(self, name, seconds):
+            self.name, self.seconds, self.spent = name, seconds, 0.0
+
+        def take_turn(self):
+            turns.append(self.name)
+            self.spent += self.seconds
+
+        def result(self):
+            return self.spent
+
+    results = script("common").in_turn([Stub("short", 0.25), Stub("long", 1.0)], 3, seconds=1.5)
+    assert "".join(name[0] for name in turns) == "slsls"
+    assert results == {"short": 0.75, "long": 2.0}
+
+
 def test_memory_that_is_allowed(script):
     # 8-64-64-1 has 4801 parameters
     expected = 2**21 + 4 * (4 * 4801 + 32 * (8 + 2 * (64 + 64 + 1)))

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +36,6 @@ def script(monkeypatch):
 def run_script(name, *args):
     return subprocess.run(
         [sys.executable, FOLDER / f"{name}.py", *args],
-        env=os.environ | {"PYTHONPATH": str(FOLDER.parent)},
         capture_output=True,
         encoding="utf-8",
         timeout=120,

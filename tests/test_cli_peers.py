@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from itertools import pairwise
 
@@ -57,6 +58,8 @@ def run(code, **environment):
     finished = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | environment,
+        # not in the source tree, whose package would hide the installed one
+        cwd=tempfile.gettempdir(),
         capture_output=True,
         text=True,
         timeout=120,

@@ -114,7 +114,8 @@ def test_missing_libraries_are_skipped(monkeypatch):
     assert {*training["skipped"]} >= {*peers.OTHER_PEERS} - {"FANN"}
     assert {*predicting["skipped"]} == {*peers.OTHER_PREDICTORS}
     for name, reason in (training["skipped"] | predicting["skipped"]).items():
-        assert name == "FANN" or LIBRARIES[name] in reason
+        # ONNX Runtime's peer needs onnx, too, and may miss that first
+        assert name == "FANN" or LIBRARIES[name].removesuffix("runtime") in reason
 
 
 def test_they_are_imported_only_when_asked_for():

@@ -21,12 +21,14 @@ cdef enum:
     DRAWN_AT_ONCE = 512
 
 
-cdef void draw_downwards(bitgen_t* bitgen, uint64_t largest, Py_ssize_t n, uint64_t* out) noexcept nogil:
+cdef void draw_downwards(
+    bitgen_t* bitgen, uint64_t largest, uint64_t mask, Py_ssize_t n, uint64_t* out
+) noexcept nogil:
     """out[k] := 0 ... largest - k by masked rejection, as NumPy's RandomState draws it, for n numbers of one mask
 
     Without a branch on what was drawn: the processor would guess it wrong once in a few numbers.
     """
-    cdef uint64_t mask = mask_of(largest), value
+    cdef uint64_t value
     cdef Py_ssize_t k = 0
     while k < n:
         value = (bitgen.next_uint32(bitgen.state) if largest <= UINT32_MAX else bitgen.next_uint64(bitgen.state)) & mask
@@ -205,6 +207,7 @@ cdef class Training:
     cdef bint shuffle(self) noexcept nogil:
         """A new order, number by number that of RandomState.shuffle; returns whether to stop"""
         cdef Py_ssize_t i, j, k, n
+        cdef uint64_t mask
         cdef uint64_t[DRAWN_AT_ONCE] drawn
         if self.bitgen == NULL:
             return False
@@ -213,8 +216,9 @@ cdef class Training:
                 self.order[i] = i
         i = self.n_samples - 1
         while i > 0:
-            n = min(<Py_ssize_t>DRAWN_AT_ONCE, i - <Py_ssize_t>(mask_of(i) >> 1))
-            draw_downwards(self.bitgen, i, n, drawn)
+            mask = mask_of(i)
+            n = min(<Py_ssize_t>DRAWN_AT_ONCE, i - <Py_ssize_t>(mask >> 1))
+            draw_downwards(self.bitgen, i, mask, n, drawn)
             for k in range(n):
                 j = <Py_ssize_t>drawn[k]
                 self.order[i - k], self.order[j] = self.order[j], self.order[i - k]

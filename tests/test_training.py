@@ -269,9 +269,9 @@ def test_training_in_float32(network, optimizer, batch_size, options):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ["identity", "sigmoid", "tanh", "relu", "softsign"])
-@pytest.mark.parametrize("n_hidden", [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33])
+@pytest.mark.parametrize("n_hidden", [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 49, 64, 65])
 def test_batches_of_one_in_the_smallest_networks(n_hidden, activation, dtype):
-    """Their own path, up to two panels of hidden units, gives the bits of the general one."""
+    """Their own path, up to four panels of hidden units, gives the bits of the general one."""
     for n_features in (1, 2, 5, 40):
         sizes = n_features, n_hidden, 1
         network, expected = (
@@ -379,7 +379,7 @@ def test_a_batch_without_weight_changes_nothing(name, make_optimizer, batch_size
 # ---- the order of the rows ----
 
 
-@pytest.mark.parametrize("n_samples", [2, 3, 40, 64, 65, 601])
+@pytest.mark.parametrize("n_samples", [2, 3, 40, 64, 65, 601, 2000])
 @pytest.mark.parametrize("bit_generator", [np.random.MT19937, np.random.PCG64])
 def test_orders_are_those_of_random_state(n_samples, bit_generator):
     random_state, judge = (np.random.RandomState(bit_generator(4)) for _ in range(2))

@@ -1,15 +1,9 @@
 """Between row-major arrays and panels: gather a batch, scatter predictions, pack and unpack weights."""
 
 from cbackprop._kernels.simd cimport (
-    LANES, VECTOR_LANES, VECTORS, copy_first, real_t, vec, vfma, vfold, vload, vload_first, vprefetch, vset, vstore,
+    LANES, VECTOR_LANES, VECTORS, copy_first, real_t, vec, vfma, vfold, vload, vload_first, vset, vstore,
 )
 from cbackprop._typedefs cimport lanes_t
-
-
-cdef inline void prefetch_row(const real_t* row, Py_ssize_t n_columns) noexcept nogil:
-    cdef Py_ssize_t line
-    for line in range((n_columns + LANES - 1) // LANES):
-        vprefetch(row + line * LANES)
 
 
 cdef inline bint gather(
@@ -26,15 +20,11 @@ cdef inline bint gather(
     cdef real_t* target
     cdef Py_ssize_t r, _p, v
     cdef Py_ssize_t full = n_columns // LANES, rest = n_columns - full * LANES
-    # as many rows as the cache in front can wait for
-    cdef Py_ssize_t ahead = 1 + 128 // (full + 1)
     for v in range(VECTORS):
         check[v] = vset(0)
     for r in range(n_rows):
         x = <const real_t*>source + (order[r] if order != NULL else r) * n_columns
         target = <real_t*>(out + r)
-        if order != NULL and r + ahead < n_rows:
-            prefetch_row(<const real_t*>source + order[r + ahead] * n_columns, n_columns)
         for _p in range(full):
             for v in range(VECTORS):
                 vstore(target + v * VECTOR_LANES, vload(x + v * VECTOR_LANES))

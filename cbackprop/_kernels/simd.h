@@ -183,15 +183,6 @@ SIMD_INLINE vec vfma(vec a, vec b, vec c) {
 #endif
 }
 
-/* vfma of one number */
-SIMD_INLINE real_t fma_one(real_t a, real_t b, real_t c) {
-#if defined(__FMA__) || defined(__aarch64__)
-    return CBACKPROP_DOUBLE ? (real_t)__builtin_fma(a, b, c) : (real_t)__builtin_fmaf(a, b, c);
-#else
-    return a * b + c;
-#endif
-}
-
 /* a < b ? a : b, so that a NaN in b stays */
 SIMD_INLINE vec vmin(vec a, vec b) {
 #ifdef MM_
@@ -351,12 +342,13 @@ SIMD_INLINE void transpose_square(const real_t *in, real_t *out) {
         for (int j = 0; j < LANES; j += SIDE) {
             strip row[SIDE];
             for (int k = 0; k < SIDE; k++) {
-                const float *first = (const float *)(in + (i + k) * LANES + j);
+                const real_t *from = in + (i + k) * LANES + j;
 #if STRIP_BLOCKS == 2
-                row[k] = (strip)_mm256_insertf128_ps(
-                    _mm256_castps128_ps256(_mm_loadu_ps(first)), _mm_loadu_ps(first + SIDE * 64 / 4), 1);
+                __m128 low = _mm_loadu_ps((const float *)from);
+                __m128 high = _mm_loadu_ps((const float *)(from + SIDE * LANES));
+                row[k] = (strip)_mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
 #else
-                memcpy(&row[k], first, sizeof row[k]);
+                memcpy(&row[k], from, sizeof row[k]);
 #endif
             }
             real_t *to = out + j * LANES + i;

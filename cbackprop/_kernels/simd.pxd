@@ -19,7 +19,6 @@ cdef extern from "simd.h" nogil:
     void vprefetch(const real_t* address) noexcept
     void vprefetch_to_write(const real_t* address) noexcept
     vec vfma(vec a, vec b, vec c) noexcept  # a * b + c
-    real_t fma_one(real_t a, real_t b, real_t c) noexcept
     vec vmin(vec a, vec b) noexcept  # a NaN in b stays
     vec vmax(vec a, vec b) noexcept  # a NaN in b stays
     vec vabs(vec v) noexcept

@@ -79,7 +79,7 @@ def random_case(number):
 def smallest_case(number):
     """The same, for networks small enough to stay in registers."""
     rng = np.random.default_rng(number)
-    layer_sizes = (int(rng.integers(1, 40)), int(rng.integers(2, 33)), 1)
+    layer_sizes = (int(rng.integers(1, 40)), int(rng.integers(2, 66)), 1)
     activation = HIDDEN[number % len(HIDDEN)]
     dtype = ("float32", "float64")[number // len(HIDDEN) % 2]
     network = cbackprop.Network(layer_sizes, activation, dtype=dtype, random_state=number)

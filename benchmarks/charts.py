@@ -4,7 +4,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from cbackprop.cli.bench import share_of_peak
+from cbackprop.cli.bench import share_of_peak, units_of
 from cbackprop.cli.terminal import in_microseconds, in_times
 
 OWN, OTHERS = "#c2410c", "#94a3b8"
@@ -43,7 +43,7 @@ def draw_bars(rows, title, path):
 
 def draw_panel(panel, row):
     """Bars of one row of results."""
-    n_units = row["rows"] if row["task"] == "predicting" else 1
+    n_units = units_of(row)
     peers = sorted(row["peers"].items(), key=lambda item: item[1]["seconds_min"])
     names = [name for name, _ in peers]
     times = np.array([peer["seconds_min"] for _, peer in peers])

@@ -17,7 +17,7 @@ import numpy as np
 
 from cbackprop import SGD, MLPClassifier, MLPRegressor
 from cbackprop.cli.measuring import Contestant
-from cbackprop.cli.peers.own import network_of
+from cbackprop.cli.peers.own import estimator_of, network_of
 from cbackprop.cli.workloads import LEARNING_RATE, SHUFFLE_SEED, WORKLOADS
 
 LARGE = "tabular", "digits", "mnist", "deep", "wide"
@@ -44,15 +44,9 @@ def measure(rounds, dtype):
 def time_both(workload, dtype, n_epochs, rounds):
     """Whole trainings by both, in turn, by name."""
     problem = workload.problem(dtype)
-    _, *hidden, n_outputs = problem.layer_sizes
-    estimator = (MLPRegressor if n_outputs == 1 else MLPClassifier)(
-        hidden_layer_sizes=hidden,
-        activation="logistic",
-        solver="sgd",
-        alpha=0,
-        momentum=0,
-        batch_size=problem.batch_size,
-        learning_rate_init=LEARNING_RATE,
+    estimator = estimator_of(
+        problem,
+        (MLPRegressor, MLPClassifier),
         max_iter=n_epochs,
         tol=0,
         n_iter_no_change=np.inf,

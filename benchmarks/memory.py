@@ -108,10 +108,7 @@ def of_process(code, *args):
 def allowance(workload, itemsize):
     """What training may take beyond the data, in bytes."""
     n_rows = min(workload.batch_size, BLOCK_ROWS)
-    n_parameters = sum(
-        (n_in + 1) * n_out
-        for n_in, n_out in zip(workload.layer_sizes, workload.layer_sizes[1:], strict=False)
-    )
+    n_parameters = workload.problem("float32", 1).parameters.size
     n_inputs, *others = workload.layer_sizes
     return 2**21 + itemsize * (4 * n_parameters + n_rows * (n_inputs + 2 * sum(others)))
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import charts
 from scaling import off_the_line
+from threads import best_round, default_over_one
 
-from cbackprop.cli.bench import share_of_peak
+from cbackprop.cli.bench import share_of_peak, units_of
 from cbackprop.cli.terminal import in_microseconds, in_times
 
 HERE = Path(__file__).parent
@@ -135,7 +136,7 @@ def peers_table(rows, task):
     size = "batch" if task == "training" else "rows"
     lines = [["workload", "layers", size, "cbackprop", "share of peak", *others]]
     for row in rows:
-        n_units = row["rows"] if task == "predicting" else 1
+        n_units = units_of(row)
         cells = [row["name"], layers_of(row), f"{row[size]:,}"]
         cells += [own_times(row, n_units), f"{share_of_peak(row):.1%}"]
         lines.append(cells + [peer_cell(row, name, n_units) for name in others])
@@ -238,15 +239,14 @@ def threads_section(result, folder):
     lines = [["workload", "batch", "", "gain of two threads", "control", "gain / control"]]
     for row in result["rows"]:
         if "gains" in row:
-            gain, control = max(row["gains"], key=lambda pair: pair[0] / pair[1])
+            gain, control = best_round(row)
             cells = [row["name"], str(row["batch"]), row["kind"], f"{gain:.2f}", f"{control:.2f}"]
             lines.append([*cells, f"{gain / control:.3f}"])
     yield from table(lines, n_words=3)
     defaults = []
     for row in result["rows"]:
         if row["kind"] == "default":
-            one, default = (min(seconds) for seconds in zip(*row["seconds"], strict=True))
-            defaults.append(f"{row['name']} {default / one:.3f}")
+            defaults.append(f"{row['name']} {default_over_one(row):.3f}")
     yield from ("", f"`n_threads=None`, as a part of one thread's time: {', '.join(defaults)}.")
 
 

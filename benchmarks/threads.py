@@ -62,14 +62,24 @@ def measure(rounds, dtype):
         rows.append(row)
         for _ in range(rounds):
             row["seconds"].append([work.seconds(1), work.seconds(None)])
-        one, default = (min(seconds) for seconds in zip(*row["seconds"], strict=True))
-        yield f"{name:8} default: {default / one:.3f} times as long as one thread"
+        yield f"{name:8} default: {default_over_one(row):.3f} times as long as one thread"
     yield {"rows": rows}
+
+
+def best_round(row):
+    """The gain and the control of the round in which the one was the most of the other."""
+    return max(row["gains"], key=lambda pair: pair[0] / pair[1])
+
+
+def default_over_one(row):
+    """The fastest round of the default, as a part of the fastest of one thread."""
+    one, default = (min(seconds) for seconds in zip(*row["seconds"], strict=True))
+    return default / one
 
 
 def line(row):
     """The best round, as a line of text."""
-    gain, by_control = max(row["gains"], key=lambda pair: pair[0] / pair[1])
+    gain, by_control = best_round(row)
     return (
         f"{row['name']:8} batch {row['batch']:>4}, {row['kind']}: {gain:.2f} times as fast; "
         f"control {by_control:.2f}; {gain / by_control:.3f} of it"

@@ -149,7 +149,7 @@ def print_workload(terminal, workload):
     """One line a peer."""
     terminal.write()
     terminal.write(f"{workload['name']} {'-'.join(map(str, workload['layers']))}, {unit(workload)}")
-    n_units = workload["rows"] if workload["task"] == "predicting" else 1
+    n_units = units_of(workload)
     own = workload["peers"]["cbackprop"]["seconds_min"]
     for name, peer in workload["peers"].items():
         fastest, median = (
@@ -163,6 +163,11 @@ def print_workload(terminal, workload):
         terminal.write(line)
     for name, reason in workload["skipped"].items():
         terminal.write(f"  {name:26} {textwrap.shorten(reason, WIDTH - 29)}")
+
+
+def units_of(workload):
+    """The number of units that a timed step or call of a workload is made of."""
+    return workload["rows"] if workload["task"] == "predicting" else 1
 
 
 def unit(workload):

@@ -46,8 +46,8 @@ class Workload:
         A multiplication and an addition for each weight, forward, for the deltas below and for
         the gradient; the deltas of the inputs are not needed.
         """
-        weights = [n_in * n_out for n_in, n_out in pairwise(self.layer_sizes)]
-        return 6 * sum(weights) - 2 * weights[0]
+        n_features, n_first, *_ = self.layer_sizes
+        return 3 * self.operations_to_predict - 2 * n_features * n_first
 
     @property
     def operations_to_predict(self):

@@ -7,8 +7,8 @@ class CannotTakePart(Exception):
     """Why a peer does not compute this problem; the message goes into the results."""
 
 
-class Peer:
-    """One that trains the network of a problem by plain gradient descent.
+class Entrant:
+    """One that is timed on a problem.
 
     Parameters
     ----------
@@ -21,6 +21,25 @@ class Peer:
         As in the results.
     version : str or None
         Of its library.
+
+    Raises
+    ------
+    CannotTakePart
+        If the problem is not one for it, or its library is not installed.
+    """
+
+    name = None
+    version = None
+
+    def __init__(self, problem):
+        self.problem = problem
+
+
+class Peer(Entrant):
+    """One that trains the network of a problem by plain gradient descent.
+
+    Attributes
+    ----------
     whole_epochs : bool
         Whether `train` can only be asked for whole epochs.
     longest_step : float
@@ -28,21 +47,11 @@ class Peer:
     tolerance : float or None
         How far its change of the weights may be from cbackprop's, relative to that change; None
         where rounding alone may make a difference.
-
-    Raises
-    ------
-    CannotTakePart
-        If the problem is not one for this peer, or its library is not installed.
     """
 
-    name = None
-    version = None
     whole_epochs = True
     longest_step = math.inf
     tolerance = None
-
-    def __init__(self, problem):
-        self.problem = problem
 
     def restart(self):
         """Go back to the initial weights; outside the time."""
@@ -58,31 +67,15 @@ class Peer:
         raise NotImplementedError
 
 
-class Predictor:
+class Predictor(Entrant):
     """One that computes the outputs of a problem's network, its initial weights, for all its rows.
 
-    Parameters
-    ----------
-    problem : cbackprop.cli.workloads.Problem
-        Everything that can be prepared is prepared here, outside the time.
-
-    Attributes
-    ----------
-    name, version
-        As those of a `Peer`.
-
-    Raises
-    ------
-    CannotTakePart
-        If the problem is not one for this peer, or its library is not installed.
+    Where one function of the inputs does it, its constructor keeps that as `_predict`; others have
+    a `predict` of their own.
     """
-
-    name = None
-    version = None
-
-    def __init__(self, problem):
-        self.problem = problem
 
     def predict(self, n_calls):
         """The outputs for `problem.X`, computed so many times, the last ones returned."""
-        raise NotImplementedError
+        for _ in range(n_calls):
+            outputs = self._predict(self.problem.X)
+        return outputs

@@ -56,30 +56,32 @@ class CbackpropPredictor(Predictor):
         return outputs
 
 
-class WithoutOut(CbackpropPredictor):
+class WithoutOut(Predictor):
     """`Network.predict`, which then makes a new array."""
 
     name = "without out="
 
-    def predict(self, n_calls):
-        for _ in range(n_calls):
-            outputs = self._network.predict(self.problem.X)
-        return outputs
+    def __init__(self, problem):
+        super().__init__(problem)
+        self._predict = network_of(problem).predict
 
 
 class EstimatorPredictor(Predictor):
-    """`MLPRegressor.predict`, or `MLPClassifier.predict_proba`."""
+    """`predict` of a regressor, or `predict_proba` of a classifier."""
 
     name = "estimator"
+    kinds = MLPRegressor, MLPClassifier
 
     def __init__(self, problem):
         super().__init__(problem)
-        self._predict = prediction(problem, MLPRegressor, MLPClassifier)
-
-    def predict(self, n_calls):
-        for _ in range(n_calls):
-            outputs = self._predict(self.problem.X)
-        return outputs
+        estimator = estimator_of(problem, self.kinds, max_iter=1)
+        n_features, *_, n_outputs = problem.layer_sizes
+        n_rows = max(2, n_outputs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one epoch of a few rows is not enough
+            estimator.fit(np.zeros((n_rows, n_features), problem.X.dtype), np.arange(n_rows))
+        set_weights(estimator, problem)
+        self._predict = estimator.predict if n_outputs == 1 else estimator.predict_proba
 
 
 def network_of(problem):
@@ -98,15 +100,17 @@ def set_weights(estimator, problem):
         own[...] = biases
 
 
-def prediction(problem, regressor, classifier):
-    """`predict` or `predict_proba` of an estimator with the initial weights of a problem."""
-    n_features, *hidden, n_outputs = problem.layer_sizes
-    estimator = (regressor if n_outputs == 1 else classifier)(
-        hidden_layer_sizes=hidden, activation="logistic", solver="sgd", max_iter=1
+def estimator_of(problem, kinds, **options):
+    """A problem's regressor or classifier, the one of the two that fits, for plain descent."""
+    _, *hidden, n_outputs = problem.layer_sizes
+    kind = kinds[0] if n_outputs == 1 else kinds[1]
+    return kind(
+        hidden_layer_sizes=hidden,
+        activation="logistic",
+        solver="sgd",
+        alpha=0,
+        momentum=0,
+        batch_size=problem.batch_size,
+        learning_rate_init=LEARNING_RATE,
+        **options,
     )
-    n_rows = max(2, n_outputs)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one epoch is not enough
-        estimator.fit(np.zeros((n_rows, n_features), problem.X.dtype), np.arange(n_rows))
-    set_weights(estimator, problem)
-    return estimator.predict if n_outputs == 1 else estimator.predict_proba

@@ -6,9 +6,11 @@ import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from cbackprop.cli.peers.base import Peer, Predictor
-from cbackprop.cli.peers.own import prediction, set_weights
-from cbackprop.cli.workloads import LEARNING_RATE, SHUFFLE_SEED
+from cbackprop.cli.peers.base import Peer
+from cbackprop.cli.peers.own import EstimatorPredictor, estimator_of, set_weights
+from cbackprop.cli.workloads import SHUFFLE_SEED
+
+KINDS = MLPRegressor, MLPClassifier
 
 
 class ScikitLearn(Peer):
@@ -23,17 +25,8 @@ class ScikitLearn(Peer):
 
     def __init__(self, problem):
         super().__init__(problem)
-        _, *hidden, n_outputs = problem.layer_sizes
-        kind = MLPRegressor if n_outputs == 1 else MLPClassifier
-        self._estimator = kind(
-            hidden_layer_sizes=hidden,
-            activation="logistic",
-            solver="sgd",
-            alpha=0,
-            momentum=0,
-            batch_size=problem.batch_size,
-            learning_rate_init=LEARNING_RATE,
-        )
+        n_outputs = problem.layer_sizes[-1]
+        self._estimator = estimator_of(problem, KINDS)
         classes = {} if n_outputs == 1 else {"classes": np.arange(n_outputs)}
         few = slice(min(2, problem.batch_size))
         with warnings.catch_warnings():
@@ -54,17 +47,9 @@ class ScikitLearn(Peer):
         return np.concatenate([np.append(weights, biases) for weights, biases in layers])
 
 
-class ScikitLearnPredictor(Predictor):
-    """`predict` of the regressor, `predict_proba` of the classifier."""
+class ScikitLearnPredictor(EstimatorPredictor):
+    """The same of scikit-learn's."""
 
     name = "scikit-learn"
     version = sklearn.__version__
-
-    def __init__(self, problem):
-        super().__init__(problem)
-        self._predict = prediction(problem, MLPRegressor, MLPClassifier)
-
-    def predict(self, n_calls):
-        for _ in range(n_calls):
-            outputs = self._predict(self.problem.X)
-        return outputs
+    kinds = KINDS

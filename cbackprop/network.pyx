@@ -6,7 +6,9 @@ Every argument is checked here, then the GIL is dropped.
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport NAN
+from libc.stdint cimport uint64_t
 
+from cbackprop._float_mode cimport exchange_float_mode, float_mode, flush_denormals, set_float_mode
 from cbackprop._guard cimport (
     ENTERED, REFUSED, Entry, Guard, enter_reader, enter_writer, is_writer, leave_reader, leave_writer,
 )
@@ -43,12 +45,14 @@ cdef double RUN_SECONDS = 0.01
 
 cdef bint poll_signals(void* context) noexcept with gil:
     """Runs Python's signal handlers; an exception of theirs is kept in the context, and stops the computation"""
+    cdef _Pass pass_ = <_Pass>context
+    cdef uint64_t mode = exchange_float_mode(pass_.float_mode)
     try:
         PyErr_CheckSignals()
     except BaseException as error:
-        (<_Pass>context).error = error
-        return True
-    return False
+        pass_.error = error
+    set_float_mode(mode)
+    return pass_.error is not None
 
 
 cdef class _Pass:
@@ -58,6 +62,7 @@ cdef class _Pass:
     cdef Block parameters
     cdef Rows data
     cdef list arrays  # what the pointers point into, by the names of the arguments
+    cdef uint64_t float_mode  # the caller's
     cdef object error
 
     def __cinit__(
@@ -66,6 +71,7 @@ cdef class _Pass:
         self.workspace = Workspace(network._plan, n_rows, **kwargs)
         self.workspace.watch.poll = poll_signals
         self.workspace.watch.context = <void*>self
+        self.float_mode = float_mode()
         self.arrays = [Pointer(network._parameters)]
         self.data.X = self._pointer(X)
         self.data.y = self._pointer(targets)
@@ -74,7 +80,9 @@ cdef class _Pass:
         self.parameters = Block(network._plan.parameter_rows)
         cdef const char* public = (<Pointer>self.arrays[0]).at
         with nogil:
+            flush_denormals()
             network._plan.pack(public, self.parameters.rows, &self.workspace.watch)
+            set_float_mode(self.float_mode)
         if self.error is not None:
             raise self.error
 
@@ -159,7 +167,7 @@ cdef class Network:
     Notes
     -----
     Any number of threads may compute with a network at once. While one trains it, another that touches it gets a
-    RuntimeError.
+    RuntimeError. Denormal numbers (below 2.2e-308 in float64, 1.2e-38 in float32) count as zeros.
 
     Examples
     --------
@@ -342,8 +350,10 @@ cdef class Network:
             while first < n_rows:
                 rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
                 with nogil:
+                    flush_denormals()
                     block = workspace.rows_from(&pass_.data, first)
                     workspace.forward(pass_.parameters.rows, &block, NULL, rows, True)
+                    set_float_mode(pass_.float_mode)
                 pass_.check(X, None, None)
                 for k in range(len(pointers)):
                     size = self.layer_sizes[first_layer + k]
@@ -408,20 +418,24 @@ cdef class Network:
             if with_gradient:
                 pointer = Pointer(gradient, True)
                 with nogil:
+                    flush_denormals()
                     if not workspace.sum_gradients(
                             pass_.parameters.rows, &pass_.data, NULL, n_rows, &loss, &weight):
                         self._plan.unpack(workspace.sums[0], pointer.at, &workspace.watch)
+                    set_float_mode(pass_.float_mode)
             else:
                 first = 0
                 while first < n_rows:
                     rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
                     with nogil:
+                        flush_denormals()
                         block = workspace.rows_from(&pass_.data, first)
                         if not workspace.forward(
                                 pass_.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
                             block_loss = workspace.output_deltas(&block, NULL, rows, &block_weight)
                             loss += block_loss
                             weight += block_weight
+                        set_float_mode(pass_.float_mode)
                     pass_.check(X, targets, sample_weight)
                     first += BLOCK_ROWS
             pass_.check(X, targets, sample_weight)
@@ -484,11 +498,13 @@ cdef class Network:
             while first < n_rows:
                 rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
                 with nogil:
+                    flush_denormals()
                     block = workspace.rows_from(&pass_.data, first)
                     if not workspace.forward(
                             pass_.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
                         workspace.output_deltas(&block, NULL, rows, &weight)
                         workspace.backward(pass_.parameters.rows, rows, NULL, NULL)
+                    set_float_mode(pass_.float_mode)
                 pass_.check(X, targets, None)
                 for k in range(len(pointers)):
                     size = outs[k].shape[1]

@@ -7,6 +7,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport UINT32_MAX, uint64_t
 from libc.string cimport memcpy
 
+from cbackprop._float_mode cimport flush_denormals, set_float_mode
 from cbackprop._kernels.table cimport IDENTITY, PLAIN_SGD, SQUARED_ERROR
 from cbackprop._watch cimport interrupted
 from cbackprop.backprop cimport BLOCK_ROWS, NO_FAULT, Rows
@@ -51,9 +52,11 @@ cdef class Training:
 
     cdef Ending run(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil:
         """Up to n_epochs epochs; losses[:n_done] are those finished, and the public parameters are of the last"""
+        cdef uint64_t mode = flush_denormals()
         cdef Ending ending = self.epochs(n_epochs, losses, n_done)
         if self.kept != NULL and n_done[0] > 0:
             self.publish(self.kept, self.kept + self.plan.parameter_rows)
+        set_float_mode(mode)
         return ending
 
     cdef Ending epochs(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil:

@@ -17,7 +17,7 @@ SOURCES = ROOT / "cbackprop"
 # so also from its neighbours, as long as no circle arises.
 FLOORS = (
     ("_typedefs",),
-    ("_kernels", "_memory", "_watch", "_guard", "_checks"),
+    ("_kernels", "_memory", "_watch", "_guard", "_float_mode", "_checks"),
     ("dense", "activations", "losses", "optimizers", "backprop"),
     ("training",),
     ("network",),

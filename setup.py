@@ -133,12 +133,15 @@ def extensions():
         (modules(["_kernels.dispatch"], config) + modules(["_kernels.testing"]), SAFE),
         (
             modules(
-                ["_memory", "activations", "dense", "losses", "backprop", "optimizers", "training"]
+                [
+                    *("_memory", "activations", "dense", "losses", "backprop", "optimizers"),
+                    *("training", "predicting"),
+                ]
             ),
             SAFE | FAST,
         ),
         # checks arguments and calls: nothing in it indexes arrays
-        (modules(["network"]), SAFE),
+        (modules(["_call", "network"]), SAFE),
     )
     return [
         extension

@@ -1,6 +1,6 @@
 """Memory for panels, and pointers into arrays."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 
 from cbackprop._typedefs cimport lanes_t
 
@@ -17,3 +17,8 @@ cdef class Pointer:
     cdef Py_buffer _buffer
     cdef bint _exported
     cdef char* at
+
+    cdef Py_ssize_t n_rows(self) noexcept
+    cdef bint shares_memory(self, Pointer other) noexcept
+
+cdef Pointer matrix_of(object array, object dtype, Py_ssize_t n_columns, bint writable=*)

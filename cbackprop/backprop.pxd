@@ -26,6 +26,8 @@ cdef enum Fault:
     BAD_Y
     BAD_SAMPLE_WEIGHT
 
+cdef Py_ssize_t n_sums(Py_ssize_t n_rows) noexcept nogil
+
 
 @cython.final
 cdef class Plan:
@@ -36,6 +38,7 @@ cdef class Plan:
     cdef Py_ssize_t n_layers
     cdef Loss loss
     cdef Py_ssize_t parameter_rows  # of the private parameters
+    cdef Py_ssize_t widest  # panels of the widest layer, the inputs included
     cdef Py_ssize_t itemsize
 
     cdef bint pack(self, const char* public, lanes_t* parameters, Watch* watch) noexcept nogil

@@ -43,6 +43,15 @@ cdef enum:
     WORK_OF_A_LOSS = 64
 
 
+cdef Py_ssize_t n_sums(Py_ssize_t n_rows) noexcept nogil:
+    """How many gradients the tree over blocks of rows holds at a time."""
+    cdef Py_ssize_t n_blocks = (n_rows + BLOCK_ROWS - 1) // BLOCK_ROWS, levels = 0
+    while n_blocks > 0:
+        n_blocks //= 2
+        levels += 1
+    return levels
+
+
 cdef class Plan:
     def __cinit__(self, layer_sizes, activation, loss, dtype):
         """`activation`: a canonical name for each layer but the inputs."""
@@ -58,6 +67,7 @@ cdef class Plan:
             row = describe(&self.layers[k], self.kernels, layer_sizes[k], layer_sizes[k + 1],
                            activations_.code_of(activation[k]), row, number)
             number += (self.layers[k].n_in + 1) * self.layers[k].n_out
+            self.widest = max(self.widest, self.layers[k].in_panels, self.layers[k].out_panels)
         self.parameter_rows = row
 
     def __dealloc__(self):

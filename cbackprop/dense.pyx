@@ -166,6 +166,24 @@ cdef bint forward_panels(
     return False
 
 
+cdef void forward_directly(
+    const Kernels* kernels, const Layer* layer,
+    const char* public,  # the public parameters of the whole network
+    Py_ssize_t itemsize,
+    const lanes_t* inputs,  # (in_panels,): one row
+    lanes_t* out,  # (out_panels,), overwritten
+) noexcept nogil:
+    """out := f(biases + inputs @ weights) for one row, to the same bits as `forward_panels`"""
+    cdef activate_t pass_ = kernels.activate[<int>layer.activation]
+    kernels.direct_forward(
+        inputs, <const lanes_t*>(public + layer.public_weights * itemsize),
+        <const lanes_t*>(public + layer.public_biases * itemsize), layer.n_in, layer.n_out, layer.few, out)
+    if pass_ != NULL:
+        pass_(out, layer.out_panels)
+    if layer.activation == SOFTMAX:
+        kernels.softmax(out, 1, layer.n_out, 1)
+
+
 cdef bint deltas_below_panels(
     const Kernels* kernels, const Layer* layer,
     const lanes_t* parameters,

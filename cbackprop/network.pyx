@@ -6,20 +6,19 @@ Every argument is checked here, then the GIL is dropped.
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport NAN
-from libc.stdint cimport uint64_t
 
-from cbackprop._float_mode cimport exchange_float_mode, float_mode, flush_denormals, set_float_mode
+from cbackprop._call cimport Call, poll_signals
+from cbackprop._float_mode cimport flush_denormals, set_float_mode
 from cbackprop._guard cimport (
     ENTERED, REFUSED, Entry, Guard, enter_reader, enter_writer, is_writer, leave_reader, leave_writer,
 )
 from cbackprop._kernels.table cimport SQUARED_ERROR
-from cbackprop._memory cimport Block, Pointer
+from cbackprop._memory cimport Block, Pointer, matrix_of
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport now
-from cbackprop.backprop cimport (
-    BAD_SAMPLE_WEIGHT, BAD_X, BAD_Y, BLOCK_ROWS, Plan, Rows, Workspace,
-)
+from cbackprop.backprop cimport BLOCK_ROWS, Plan, Rows, Workspace, n_sums
 from cbackprop.optimizers cimport Optimizer, pack_state
+from cbackprop.predicting cimport predict_blocks, predict_directly
 from cbackprop.training cimport (
     ALL_EPOCHS, BAD_DATA, INTERRUPTED, NON_FINITE, Ending, Training, bitgen_t,
 )
@@ -31,101 +30,23 @@ import numpy as np
 from cbackprop import _checks as checks
 from cbackprop.activations import HIDDEN, OUTPUT, canonical
 from cbackprop.losses import check_pair
+from cbackprop.training import TrainingState
 
 cdef enum:
     # Epochs in one call without the GIL, at most.
     EPOCHS_AT_ONCE = 65536
     # Numbers that are drawn, or divided, at a time.
     NUMBERS_AT_ONCE = 1 << 22
+    # Rows of X for which packing the parameters is not worth it, and rows of parameters that are read for them
+    # without a look at the clock.
+    DIRECT_ROWS = 8
+    DIRECT_PARAMETERS = 1 << 20
+    # Rows of lanes: the activations of two layers that wait there.
+    ON_THE_STACK = 64
 
 
 # How long a run of short epochs takes, in seconds: long beside a call, short beside a person's patience.
 cdef double RUN_SECONDS = 0.01
-
-
-cdef bint poll_signals(void* context) noexcept with gil:
-    """Runs Python's signal handlers; an exception of theirs is kept in the context, and stops the computation"""
-    cdef _Pass pass_ = <_Pass>context
-    cdef uint64_t mode = exchange_float_mode(pass_.float_mode)
-    try:
-        PyErr_CheckSignals()
-    except BaseException as error:
-        pass_.error = error
-    set_float_mode(mode)
-    return pass_.error is not None
-
-
-cdef class _Pass:
-    """One call on its way through the engine: workspace, packed parameters, pointers into the caller's arrays."""
-
-    cdef Workspace workspace
-    cdef Block parameters
-    cdef Rows data
-    cdef list arrays  # what the pointers point into, by the names of the arguments
-    cdef uint64_t float_mode  # the caller's
-    cdef object error
-
-    def __cinit__(
-        self, Network network, Py_ssize_t n_rows, X, targets=None, classes=None, sample_weight=None, **kwargs
-    ):
-        self.workspace = Workspace(network._plan, n_rows, **kwargs)
-        self.workspace.watch.poll = poll_signals
-        self.workspace.watch.context = <void*>self
-        self.float_mode = float_mode()
-        self.arrays = [Pointer(network._parameters)]
-        self.data.X = self._pointer(X)
-        self.data.y = self._pointer(targets)
-        self.data.classes = <const Py_ssize_t*>self._pointer(classes)
-        self.data.sample_weight = self._pointer(sample_weight)
-        self.parameters = Block(network._plan.parameter_rows)
-        cdef const char* public = (<Pointer>self.arrays[0]).at
-        with nogil:
-            flush_denormals()
-            network._plan.pack(public, self.parameters.rows, &self.workspace.watch)
-            set_float_mode(self.float_mode)
-        if self.error is not None:
-            raise self.error
-
-    cdef lanes_t* _pointer(self, array):
-        if array is None:
-            return NULL
-        self.arrays.append(Pointer(array))
-        return <lanes_t*>(<Pointer>self.arrays[-1]).at
-
-    cdef check(self, X, targets, sample_weight):
-        """Raises what stopped the computation, if anything did."""
-        if self.error is not None:
-            raise self.error
-        if self.workspace.fault == BAD_X:
-            raise checks.not_finite("X", X)
-        if self.workspace.fault == BAD_Y:
-            raise ValueError("y changed while it was read") if targets is None else checks.not_finite("y", targets)
-        if self.workspace.fault == BAD_SAMPLE_WEIGHT:
-            raise checks.not_finite("sample_weight", sample_weight)
-
-
-class TrainingState:
-    """What a callback is told after each epoch.
-
-    Attributes
-    ----------
-    epoch : int
-        1 after the first epoch of the call.
-    loss : float
-        Of this epoch.
-    network : Network
-        Its parameters are those of this epoch; they must not be changed.
-    """
-
-    __slots__ = ("epoch", "loss", "network")
-
-    def __init__(self, epoch, loss, network):
-        self.epoch = epoch
-        self.loss = loss
-        self.network = network
-
-    def __repr__(self):
-        return f"TrainingState(epoch={self.epoch}, loss={self.loss})"
 
 
 cdef class Network:
@@ -309,12 +230,47 @@ cdef class Network:
         -------
         array of shape (n_samples, n_outputs)
         """
+        cdef Pointer rows = matrix_of(X, self.dtype, self._plan.layers[0].n_in)
+        if (
+            rows is not None and rows.n_rows() <= DIRECT_ROWS
+            and rows.n_rows() * self._plan.parameter_rows <= DIRECT_PARAMETERS
+        ):
+            found = self._predict_directly(X, rows, out)
+            if found is not None:
+                return found
         X = checks.as_matrix("X", X, self.dtype, self.layer_sizes[0], "features")
         given = out
         out = checks.as_out(out, X, self.layer_sizes[-1])
         if given is not None and np.may_share_memory(X, out):
             X = X.copy()
         self._layer_by_layer(X, [out], len(self.layer_sizes) - 1)
+        return out
+
+    cdef _predict_directly(self, X, Pointer rows, out):
+        """`predict` for a few rows, of which nothing is packed; None if `out` is not as it must be"""
+        cdef Py_ssize_t n_rows = rows.n_rows(), n_outputs = self._plan.layers[self._plan.n_layers - 1].n_out
+        cdef lanes_t[2 * ON_THE_STACK] memory
+        cdef lanes_t* panels = memory
+        cdef Block block
+        if out is None:
+            out = np.empty((n_rows, n_outputs), self.dtype)
+        cdef Pointer target = matrix_of(out, self.dtype, n_outputs, True)
+        if target is None or target.n_rows() != n_rows or target.shares_memory(rows):
+            return None
+        if self._plan.widest > ON_THE_STACK:
+            block = Block(2 * self._plan.widest)
+            panels = block.rows
+        cdef bint leave = self._enter_reader(), good
+        try:
+            parameters = Pointer(self._parameters)
+            with nogil:
+                good = predict_directly(
+                    self._plan, parameters.at, rows.at, n_rows, panels, panels + self._plan.widest, target.at)
+        finally:
+            if leave:
+                leave_reader(&self._guard)
+        if not good:
+            raise checks.not_finite("X", X)
         return out
 
     def activations(self, X):
@@ -337,31 +293,19 @@ cdef class Network:
     cdef _layer_by_layer(self, X, list outs, Py_ssize_t first_layer):
         """outs[k] := activations of layer first_layer + k"""
         cdef bint leave = self._enter_reader()
-        cdef _Pass pass_
-        cdef Workspace workspace
-        cdef Rows block
-        cdef Py_ssize_t k, first, rows, n_rows = X.shape[0], size
-        cdef char* target
+        cdef Py_ssize_t k, n_rows = X.shape[0]
+        cdef Call call
+        cdef Block addresses = Block(len(outs))
+        cdef char** targets = <char**>addresses.rows
         try:
-            pass_ = _Pass(self, n_rows, X)
-            workspace = pass_.workspace
+            call = Call(self._plan, self._parameters, n_rows, X)
             pointers = [Pointer(out, True) for out in outs]
-            first = 0
-            while first < n_rows:
-                rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
-                with nogil:
-                    flush_denormals()
-                    block = workspace.rows_from(&pass_.data, first)
-                    workspace.forward(pass_.parameters.rows, &block, NULL, rows, True)
-                    set_float_mode(pass_.float_mode)
-                pass_.check(X, None, None)
-                for k in range(len(pointers)):
-                    size = self.layer_sizes[first_layer + k]
-                    target = (<Pointer>pointers[k]).at + first * size * self._plan.itemsize
-                    with nogil:
-                        self._plan.kernels.scatter(
-                            workspace.activations[first_layer + k], workspace.stride, size, rows, <lanes_t*>target)
-                first += BLOCK_ROWS
+            for k in range(len(outs)):
+                targets[k] = (<Pointer>pointers[k]).at
+            with nogil:
+                predict_blocks(
+                    call.workspace, call.parameters.rows, &call.data, n_rows, first_layer, targets)
+            call.check(X, None, None)
         finally:
             if leave:
                 leave_reader(&self._guard)
@@ -407,38 +351,38 @@ cdef class Network:
         cdef double loss = 0, weight = 0, block_loss, block_weight
         cdef Rows block
         cdef bint leave = self._enter_reader()
-        cdef _Pass pass_
+        cdef Call call
         cdef Workspace workspace
         cdef Pointer pointer
         gradient = np.empty_like(self._parameters) if with_gradient else None
         try:
-            pass_ = _Pass(self, n_rows, X, targets, classes, sample_weight,
-                          n_sums=n_sums(n_rows) if with_gradient else 0)
-            workspace = pass_.workspace
+            call = Call(self._plan, self._parameters, n_rows, X, targets, classes, sample_weight,
+                        n_sums=n_sums(n_rows) if with_gradient else 0)
+            workspace = call.workspace
             if with_gradient:
                 pointer = Pointer(gradient, True)
                 with nogil:
                     flush_denormals()
                     if not workspace.sum_gradients(
-                            pass_.parameters.rows, &pass_.data, NULL, n_rows, &loss, &weight):
+                            call.parameters.rows, &call.data, NULL, n_rows, &loss, &weight):
                         self._plan.unpack(workspace.sums[0], pointer.at, &workspace.watch)
-                    set_float_mode(pass_.float_mode)
+                    set_float_mode(call.float_mode)
             else:
                 first = 0
                 while first < n_rows:
                     rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
                     with nogil:
                         flush_denormals()
-                        block = workspace.rows_from(&pass_.data, first)
+                        block = workspace.rows_from(&call.data, first)
                         if not workspace.forward(
-                                pass_.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
+                                call.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
                             block_loss = workspace.output_deltas(&block, NULL, rows, &block_weight)
                             loss += block_loss
                             weight += block_weight
-                        set_float_mode(pass_.float_mode)
-                    pass_.check(X, targets, sample_weight)
+                        set_float_mode(call.float_mode)
+                    call.check(X, targets, sample_weight)
                     first += BLOCK_ROWS
-            pass_.check(X, targets, sample_weight)
+            call.check(X, targets, sample_weight)
         finally:
             if leave:
                 leave_reader(&self._guard)
@@ -484,28 +428,29 @@ cdef class Network:
         cdef Py_ssize_t k, first, rows, n_rows = X.shape[0], size
         cdef double weight
         cdef bint leave = self._enter_reader()
-        cdef _Pass pass_
+        cdef Call call
         cdef Workspace workspace
         cdef Rows block
         cdef char* target
         cdef lanes_t* source
         outs = [np.empty((n_rows, out.shape[1]), self.dtype) for out in outs]
         try:
-            pass_ = _Pass(self, n_rows, X, targets, classes, keep_deltas=True, input_deltas=of_inputs)
-            workspace = pass_.workspace
+            call = Call(
+                self._plan, self._parameters, n_rows, X, targets, classes, keep_deltas=True, input_deltas=of_inputs)
+            workspace = call.workspace
             pointers = [Pointer(out, True) for out in outs]
             first = 0
             while first < n_rows:
                 rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
                 with nogil:
                     flush_denormals()
-                    block = workspace.rows_from(&pass_.data, first)
+                    block = workspace.rows_from(&call.data, first)
                     if not workspace.forward(
-                            pass_.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
+                            call.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
                         workspace.output_deltas(&block, NULL, rows, &weight)
-                        workspace.backward(pass_.parameters.rows, rows, NULL, NULL)
-                    set_float_mode(pass_.float_mode)
-                pass_.check(X, targets, None)
+                        workspace.backward(call.parameters.rows, rows, NULL, NULL)
+                    set_float_mode(call.float_mode)
+                call.check(X, targets, None)
                 for k in range(len(pointers)):
                     size = outs[k].shape[1]
                     source = workspace.input_deltas if of_inputs else workspace.deltas[k]
@@ -622,11 +567,6 @@ cdef bint as_reduction(reduction) except -1:
     return reduction == "mean"
 
 
-cdef Py_ssize_t n_sums(Py_ssize_t n_rows) except -1:
-    """How many gradients the tree over blocks of rows holds at a time."""
-    return (-(-n_rows // BLOCK_ROWS)).bit_length()
-
-
 def train_with_order(
     Network network, X, y, *, optimizer, batch_size=None, n_epochs=1, order=None, shuffle=True, random_state=None,
     sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None, loss_scale=1.0,
@@ -692,8 +632,8 @@ cdef _train(
     cdef list state = optimizer._begin(plan, network._parameters, &training.update)
     cdef list state_pointers = [Pointer(array, True) for array in state]
     cdef bint fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS
-    cdef _Pass pass_ = _Pass(
-        network, training.batch_size, X, targets, classes, sample_weight,
+    cdef Call call = Call(
+        plan, network._parameters, training.batch_size, X, targets, classes, sample_weight,
         n_sums=0 if fused else n_sums(training.batch_size))
     cdef Block private = Block(plan.parameter_rows * training.update.n_states)
     cdef Block kept = None
@@ -703,17 +643,17 @@ cdef _train(
     cdef double[::1] losses
     cdef Ending ending = ALL_EPOCHS
     cdef list blocks = []  # the losses of each run of epochs
-    training.workspace = pass_.workspace
+    training.workspace = call.workspace
     training.workspace.loss_limit = loss_limit
-    training.data = pass_.data
-    training.parameters = pass_.parameters.rows
+    training.data = call.data
+    training.parameters = call.parameters.rows
     training.public_parameters = parameters.at
     for k in range(training.update.n_states):
         training.update.public_state[k] = (<Pointer>state_pointers[k]).at
         training.update.state[k] = private.rows + k * plan.parameter_rows
     with nogil:
-        pack_state(&training.update, plan, &pass_.workspace.watch)
-    pass_.check(X, targets, sample_weight)
+        pack_state(&training.update, plan, &call.workspace.watch)
+    call.check(X, targets, sample_weight)
 
     training.keep_order = order is not None
     lock = None
@@ -745,9 +685,9 @@ cdef _train(
                 if losses.shape[0] == 1:
                     training.draw()
                 else:
-                    pass_.workspace.watch.poll = NULL
+                    call.workspace.watch.poll = NULL
                     ending = training.run(losses.shape[0], &losses[0], &n_done)
-                    pass_.workspace.watch.poll = poll_signals
+                    call.workspace.watch.poll = poll_signals
         finally:
             if lock is not None:
                 lock.release()
@@ -768,7 +708,7 @@ cdef _train(
         PyErr_CheckSignals()
         remaining -= n_done
         if ending == INTERRUPTED or ending == BAD_DATA:
-            pass_.check(X, targets, sample_weight)
+            call.check(X, targets, sample_weight)
         if ending == NON_FINITE:
             # the kernel for the smallest networks does not look at the data
             for name, array in (("X", X), ("y", targets)):

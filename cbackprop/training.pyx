@@ -47,6 +47,30 @@ cdef uint64_t mask_of(uint64_t largest) noexcept nogil:
     return largest | largest >> 32
 
 
+class TrainingState:
+    """What a callback is told after each epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        1 after the first epoch of the call.
+    loss : float
+        Of this epoch.
+    network : Network
+        Its parameters are those of this epoch; they must not be changed.
+    """
+
+    __slots__ = ("epoch", "loss", "network")
+
+    def __init__(self, epoch, loss, network):
+        self.epoch = epoch
+        self.loss = loss
+        self.network = network
+
+    def __repr__(self):
+        return f"TrainingState(epoch={self.epoch}, loss={self.loss})"
+
+
 cdef class Training:
     """One call of `Network.train`: borrowed pointers and numbers, filled in there."""
 

@@ -165,6 +165,16 @@ class Kernels:
         )
         return out
 
+    def direct_forward(self, row, weights, biases, pad=0.0):
+        """`row`, `weights` and `biases`: plain arrays, the weights ending where they end"""
+        n_in, n_out = weights.shape
+        out = self.empty(1, n_out)
+        self.run.direct_forward(
+            *(self.panels(row, pad=pad).memory, self.numbers(weights), self.numbers(biases)),
+            *(n_in, n_out, n_out <= 3 and n_out < n_in, out.memory),
+        )
+        return out
+
     def deltas_below(self, deltas, weights, activations, activation="identity", panels=None):
         n_rows, n_in, n_out = len(deltas.rows), activations.n_columns, deltas.n_columns
         out = self.empty(n_rows, n_in, activations.stride)

@@ -16,7 +16,8 @@ from cbackprop._kernels import dispatch
 
 # The kernels in the order of their table, whose last entries they are.
 KERNELS = [
-    *("softmax", "forward", "deltas_below", "gradients", "bias_gradients", "few_forward"),
+    *("softmax", "forward", "deltas_below", "gradients", "bias_gradients"),
+    *("few_forward", "direct_forward"),
     *("gather", "gather_numbers", "gather_classes", "scatter", "pack_few", "unpack_few"),
     *("clear_lanes", "add_rows", "sum_of_squares", "all_finite", "online"),
     *("log", "log1p", "fma_peak"),

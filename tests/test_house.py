@@ -19,7 +19,8 @@ FLOORS = (
     ("_typedefs",),
     ("_kernels", "_memory", "_watch", "_guard", "_float_mode", "_checks"),
     ("dense", "activations", "losses", "optimizers", "backprop"),
-    ("training",),
+    ("training", "predicting"),
+    ("_call",),
     ("network",),
     ("estimators",),
     ("pure", "datasets", "plotting"),  # beside the floors: only the topmost reaches them
@@ -28,7 +29,17 @@ FLOORS = (
 NEIGHBOURLY = ("dense", "__init__")  # one room of each such floor
 # Within this room each may import from those before it.
 KERNELS = (
-    *("simd", "table", "elementary", "tiles", "passes", "products", "gradients", "losses"),
+    *(
+        "simd",
+        "table",
+        "elementary",
+        "tiles",
+        "passes",
+        "products",
+        "direct",
+        "gradients",
+        "losses",
+    ),
     *("rows", "updates"),
     *("online", "variant", "dispatch", "testing"),
 )

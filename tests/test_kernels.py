@@ -104,6 +104,19 @@ def test_few_forward(kernels):
             check_few_forward(kernels, (n_rows, n_in, n_out))
 
 
+def test_direct_forward(kernels):
+    """Weights and biases are read no further than they go, whatever the number of columns."""
+    for n_in, n_out in product(
+        [*kernels.widths, 257], [*kernels.widths, 3, 4, 8 * kernels.lanes + 5]
+    ):
+        X, W, b = kernels.random(1, n_in), kernels.random(n_in, n_out), kernels.random(1, n_out)
+        out = kernels.direct_forward(X, W, b, pad=0.5)
+        X, W, b = wide(X, W, b)
+        size = np.abs(X) @ np.abs(W) + np.abs(b)
+        kernels.assert_near(out.matrix, X @ W + b, (n_in + 8) * kernels.epsilon * size, n_in, n_out)
+        assert (out.pads == 0).all()
+
+
 def check_deltas_below(
     kernels, shape, activation="identity", stride=None, below_stride=None, panels=None
 ):

@@ -170,6 +170,19 @@ def test_few_forward_is_a_tree_of_chains(fused):
             assert_same_bits(out.matrix, fold(sums) + b, kernels.isa, n_rows, n_in, n_out)
 
 
+def test_direct_forward_is_forward(fused):
+    for kernels in fused:
+        for n_in, n_out in [(1, 1), (5, 3), (257, 2), (300, 9 * kernels.lanes + 1), (4, 40)]:
+            x, W = kernels.random(1, n_in), kernels.random(n_in, n_out)
+            b = kernels.random(1, n_out)
+            if n_out <= 3 and n_out < n_in:
+                expected = kernels.few_forward(kernels.panels(x), W, kernels.panels(b))
+            else:
+                expected = kernels.forward(kernels.panels(x), kernels.panels(W), kernels.panels(b))
+            got = kernels.direct_forward(x, W, b)
+            assert_same_bits(got.matrix, expected.matrix, kernels.isa, n_in, n_out)
+
+
 def test_deltas_below_are_chains(fused):
     for kernels in fused:
         for n_rows, n_out, n_in in shapes(kernels.lanes):
@@ -222,6 +235,7 @@ def everything(kernels):
         inputs, weights = kernels.panels(X, n_rows + 1), kernels.panels(W)
         yield "forward", kernels.forward(inputs, weights, b, "tanh").padded
         yield "few_forward", kernels.few_forward(inputs, W[:, :3], b).padded
+        yield "direct_forward", kernels.direct_forward(X[:1], W, b.matrix).padded
         below = kernels.deltas_below(D, weights, inputs, "tanh")
         yield "deltas_below", below.padded
         yield "gradients", kernels.gradients(inputs, D).padded

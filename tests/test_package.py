@@ -86,8 +86,8 @@ def test_every_extension_is_there():
         if path.name.endswith(suffixes)
     }
     modules = {
-        *("_memory", "activations", "dense", "losses", "backprop", "optimizers", "training"),
-        *("network", "_kernels/dispatch", "_kernels/testing"),
+        *("_memory", "activations", "dense", "losses", "backprop", "optimizers"),
+        *("training", "predicting", "_call", "network", "_kernels/dispatch", "_kernels/testing"),
     }
     variants = {
         f"_kernels/_{isa.replace('-', '_')}_{precision}"

@@ -82,6 +82,7 @@ cdef _check(module, capsule):
         "softmax": <size_t>kernels.softmax, "forward": <size_t>kernels.forward,
         "deltas_below": <size_t>kernels.deltas_below, "gradients": <size_t>kernels.gradients,
         "bias_gradients": <size_t>kernels.bias_gradients, "few_forward": <size_t>kernels.few_forward,
+        "direct_forward": <size_t>kernels.direct_forward,
         "gather": <size_t>kernels.gather, "gather_numbers": <size_t>kernels.gather_numbers,
         "gather_classes": <size_t>kernels.gather_classes, "scatter": <size_t>kernels.scatter,
         "pack_few": <size_t>kernels.pack_few, "unpack_few": <size_t>kernels.unpack_few,

@@ -1,7 +1,8 @@
 """The contract between the kernels and all that is above them: one table of functions, filled by each variant.
 
 Pointers to lanes_t are panels, but where a comment says numbers: those are plain arrays in the variant's precision.
-The formulas stand where the functions are: products.pxd, gradients.pxd, passes.pxd, losses.pxd, updates.pxd, rows.pxd.
+The formulas stand where the functions are: products.pxd, direct.pxd, gradients.pxd, passes.pxd, losses.pxd,
+updates.pxd, rows.pxd.
 """
 
 from cbackprop._typedefs cimport lanes_t
@@ -94,6 +95,10 @@ cdef struct Kernels:
     void (*few_forward)(
         const lanes_t* inputs, Py_ssize_t in_stride, const lanes_t* weights, const lanes_t* biases,
         Py_ssize_t in_panels, Py_ssize_t n_out, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
+
+    void (*direct_forward)(
+        const lanes_t* inputs, const lanes_t* weights, const lanes_t* biases,
+        Py_ssize_t n_in, Py_ssize_t n_out, bint few, lanes_t* out) noexcept nogil
 
     bint (*gather)(
         const lanes_t* source, Py_ssize_t n_columns, const Py_ssize_t* order, Py_ssize_t n_rows,

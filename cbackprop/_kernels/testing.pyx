@@ -99,6 +99,9 @@ cdef class Bench:
             at(activations), act_stride, at(deltas), stride, n_in, first_panel, last_panel, out_panels, n_rows,
             &c_step if step is not None else NULL, at(out))
 
+    def direct_forward(self, inputs, weights, biases, Py_ssize_t n_in, Py_ssize_t n_out, bint few, out):
+        self.kernels.direct_forward(at(inputs), at(weights), at(biases), n_in, n_out, few, at(out))
+
     def bias_gradients(self, deltas, Py_ssize_t stride, Py_ssize_t out_panels, Py_ssize_t n_rows, step, out):
         cdef Step c_step
         if step is not None:

@@ -1,0 +1,66 @@
+"""One call of a method of `Network`: what it lends the engine, and what stops it."""
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport uint64_t
+
+from cbackprop._float_mode cimport exchange_float_mode, float_mode, flush_denormals, set_float_mode
+from cbackprop._memory cimport Block, Pointer
+from cbackprop._typedefs cimport lanes_t
+from cbackprop.backprop cimport BAD_SAMPLE_WEIGHT, BAD_X, BAD_Y, Plan, Workspace
+
+from cbackprop import _checks as checks
+
+
+cdef bint poll_signals(void* context) noexcept with gil:
+    """Runs Python's signal handlers; an exception of theirs is kept in the context, and stops the computation"""
+    cdef Call call = <Call>context
+    cdef uint64_t mode = exchange_float_mode(call.float_mode)
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        call.error = error
+    set_float_mode(mode)
+    return call.error is not None
+
+
+cdef class Call:
+    """One call on its way through the engine: workspace, packed parameters, pointers into the caller's arrays."""
+
+    def __cinit__(
+        self, Plan plan, parameters, Py_ssize_t n_rows, X, targets=None, classes=None, sample_weight=None, **kwargs
+    ):
+        """`parameters`: the public ones; the others as `Network.loss_value` takes them, checked."""
+        self.workspace = Workspace(plan, n_rows, **kwargs)
+        self.workspace.watch.poll = poll_signals
+        self.workspace.watch.context = <void*>self
+        self.float_mode = float_mode()
+        self.arrays = [Pointer(parameters)]
+        self.data.X = self._pointer(X)
+        self.data.y = self._pointer(targets)
+        self.data.classes = <const Py_ssize_t*>self._pointer(classes)
+        self.data.sample_weight = self._pointer(sample_weight)
+        self.parameters = Block(plan.parameter_rows)
+        cdef const char* public = (<Pointer>self.arrays[0]).at
+        with nogil:
+            flush_denormals()
+            plan.pack(public, self.parameters.rows, &self.workspace.watch)
+            set_float_mode(self.float_mode)
+        if self.error is not None:
+            raise self.error
+
+    cdef lanes_t* _pointer(self, array):
+        if array is None:
+            return NULL
+        self.arrays.append(Pointer(array))
+        return <lanes_t*>(<Pointer>self.arrays[-1]).at
+
+    cdef check(self, X, targets, sample_weight):
+        """Raises what stopped the computation, if anything did."""
+        if self.error is not None:
+            raise self.error
+        if self.workspace.fault == BAD_X:
+            raise checks.not_finite("X", X)
+        if self.workspace.fault == BAD_Y:
+            raise ValueError("y changed while it was read") if targets is None else checks.not_finite("y", targets)
+        if self.workspace.fault == BAD_SAMPLE_WEIGHT:
+            raise checks.not_finite("sample_weight", sample_weight)

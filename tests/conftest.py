@@ -3,6 +3,7 @@
 import ctypes
 import math
 import mmap
+import signal
 import sys
 
 import numpy as np
@@ -12,6 +13,13 @@ from cbackprop._kernels import dispatch, testing
 
 PROT_NONE = 0
 UNTOUCHED = 0xFF  # in every byte: NaN as a floating-point number, -1 as an integer
+
+
+def pytest_configure(config):
+    # A shell may start its background jobs with Ctrl-C ignored; tests that wait for it would not
+    # end.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def forbid(address, n_bytes):

@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 
 import charts
+import goals
 from scaling import off_the_line
 from threads import best_round, default_over_one
 
@@ -49,6 +50,7 @@ def main():
 def figures(files, folder):
     """The lines between the marks; charts are drawn on the way."""
     benches = {name: result for name, result in files.items() if name.startswith("bench")}
+    yield from goals_section(benches, files)
     for task, title in (("training", "Training"), ("predicting", "Predicting")):
         chosen = {name: rows_of(result, task) for name, result in benches.items()}
         chosen = {name: rows for name, rows in chosen.items() if rows}
@@ -73,6 +75,20 @@ def figures(files, folder):
         if name in files:
             yield from section(files[name], folder)
             yield ""
+
+
+def goals_section(benches, files):
+    """What was to be reached, and what was."""
+    yield from ("## Goals", "", "Those that these results miss are bold.", "")
+    for result in benches.values():
+        yield from (f"{result['machine']['cpu']}, {label(result)}:", "")
+        yield from (*table(list(goals.training_goals(result)), n_words=1), "")
+        predicting = list(goals.predicting_goals(result))
+        if len(predicting) > 1:
+            yield from (*table(predicting, n_words=1), "")
+    others = list(goals.other_goals(files, off_the_line, best_round, default_over_one))
+    if len(others) > 1:
+        yield from (*table(others, n_words=1), "")
 
 
 def rows_of(result, task):

@@ -144,6 +144,51 @@ def test_threads_start_together(script):
     assert 0 < seconds < 10
 
 
+# ---- goals ----
+
+
+def a_row(name, own, peer, **more):
+    peers = {"cbackprop": {"seconds_min": own}, "A": {"seconds_min": peer}, "B": {"seconds_min": 1}}
+    row = {"task": "training", "name": name, "operations_per_step": 70, "peaks_gflops": [1e-7]}
+    return row | {"rows": 1, "layers": [1, 1], "peers": peers} | more
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name", "own", "peer", "cells"),
+    [
+        ("float32", "xor", 41e-9, 130e-9, ["≤ 42 ns", "41.0 ns", "≥ 3×", "3.17×", "A"]),
+        ("float32", "xor", 43e-9, 43e-9, ["≤ 42 ns", "**43.0 ns**", "≥ 3×", "**1.00×**", "A"]),
+        ("float64", "xor", 43e-9, 430e-9, ["–", "43.0 ns", "≥ 3×", "10.0×", "A"]),
+        ("float32", "tabular", 1, 3, ["≥ 66% of peak", "70.0%", "≥ 2.6×", "**1.00×**", "B"]),
+        ("float32", "mnist", 1, 3, ["≥ 80% of peak", "**70.0%**", "≥ 1.3×", "**1.00×**", "B"]),
+        ("float64", "mnist", 0.9, 3, ["≥ 75% of peak", "77.8%", "≥ 1.3×", "**1.11×**", "B"]),
+        ("float32", "other", 1, 3, ["–", "–", "–", "1.00×", "B"]),
+    ],
+)
+def test_goals_of_training(dtype, name, own, peer, cells, script):
+    pytest.importorskip("matplotlib")
+    result = {"machine": {"instruction_set": "x86-64-v3"}, "dtype": dtype}
+    result["workloads"] = [a_row(name, own, peer), a_row(name, 1, 1, task="predicting")]
+    _, *lines = script("goals").training_goals(result)
+    assert lines == [[name, *cells]]
+
+
+def test_goals_of_predicting(script):
+    pytest.importorskip("matplotlib")
+    row = a_row("mnist", 1, 1, task="predicting", rows=20)
+    row["peers"] |= {"ONNX Runtime": {"seconds_min": 0.5}}
+    one = a_row("online", 0.8e-6, 1, task="predicting")
+    one["peers"] |= {"estimator": {"seconds_min": 6e-6}, "without out=": {"seconds_min": 0.9e-6}}
+    result = {"dtype": "float32", "workloads": [row, one]}
+    _, *lines = script("goals").predicting_goals(result)
+    assert lines == [
+        ["mnist, 20 rows", "≥ 90% of peak", "**70.0%**"],
+        ["mnist, 20 rows, against ONNX Runtime", "≥ 1×", "**0.500×**"],
+        ["online, 1 row", "≤ 1 µs", "0.90 µs"],
+        ["online, 1 row, estimator", "≤ 5 µs", "**6.00 µs**"],
+    ]
+
+
 # ---- the page ----
 
 
@@ -234,6 +279,12 @@ def test_the_page_is_made_of_the_results(results, page):
         "width 4 (1.50×), batch 4 (1.50×)",
         "xor 1.050.",
         "10.0 ms",
+        "| `fit` over `Network.train`, at most | < 10% | +7.1% (tabular) |",
+        "| points off the line by 1.3 | 0 | **2** |",
+        "| two threads, inside a batch, wide, batch 256 | ≥ 0.92 of the control's gain | 0.950 |",
+        "| `n_threads=None` against one thread | ≤ 1.03 × its time | **1.050 (xor)** |",
+        "| memory beyond the data, at most | what is allowed | 2% of it (xor) |",
+        "| a step with denormal numbers | ≤ 1.5× the ordinary | 1.30× |",
     ):
         assert words in text
     assert "| wide | 256 | inside a batch | 1.90 | 2.00 | 0.950 |" in text

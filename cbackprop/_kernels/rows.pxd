@@ -1,9 +1,13 @@
 """Between row-major arrays and panels: gather a batch, scatter predictions, pack and unpack weights."""
 
 from cbackprop._kernels.simd cimport (
-    LANES, VECTOR_LANES, VECTORS, copy_first, real_t, vec, vfma, vfold, vload, vload_first, vset, vstore,
+    LANES, VECTOR_LANES, VECTORS, copy_first, real_t, vec, vfma, vfold, vload, vload_first, vprefetch, vset, vstore,
 )
 from cbackprop._typedefs cimport lanes_t
+
+cdef enum:
+    # Numbers between what gather reads and what it asks for: rows in a random order are nothing a processor guesses.
+    GATHER_AHEAD = 1024
 
 
 cdef inline bint gather(
@@ -17,21 +21,26 @@ cdef inline bint gather(
     cdef vec[16] check  # 0 * x is 0, but NaN where x is not finite
     cdef vec part
     cdef const real_t* x
+    cdef const real_t* soon
     cdef real_t* target
-    cdef Py_ssize_t r, _p, v
+    cdef Py_ssize_t r, _p, v, ahead = min(<Py_ssize_t>12, GATHER_AHEAD // n_columns + 1)
     cdef Py_ssize_t full = n_columns // LANES, rest = n_columns - full * LANES
     for v in range(VECTORS):
         check[v] = vset(0)
     for r in range(n_rows):
         x = <const real_t*>source + (order[r] if order != NULL else r) * n_columns
+        soon = <const real_t*>source + order[min(r + ahead, n_rows - 1)] * n_columns if order != NULL else x
         target = <real_t*>(out + r)
         for _p in range(full):
+            vprefetch(soon)
+            soon += LANES
             for v in range(VECTORS):
                 vstore(target + v * VECTOR_LANES, vload(x + v * VECTOR_LANES))
                 check[v] = vfma(vset(0), vload(x + v * VECTOR_LANES), check[v])
             x += LANES
             target += stride * LANES
         if rest:
+            vprefetch(soon)
             for v in range(VECTORS):
                 part = vload_first(x + v * VECTOR_LANES, rest - v * VECTOR_LANES)
                 vstore(target + v * VECTOR_LANES, part)

@@ -149,7 +149,8 @@ cdef bint forward_panels(
             while p < layer.out_panels:
                 kernels.forward(
                     inputs + r, stride, parameters + layer.weights + p * layer.n_in,
-                    parameters + layer.biases + p, layer.n_in, min(panels, layer.out_panels - p),
+                    parameters + layer.biases + p, layer.n_in,
+                    min(panels * kernels.lanes, layer.n_out - p * kernels.lanes),
                     min(rows, n_rows - r), pass_, out + p * stride + r, stride)
                 if interrupted(watch, rows * panels * work):
                     return True
@@ -209,8 +210,8 @@ cdef bint deltas_below_panels(
             if layer.few:
                 # transposed weights are the right operand as they lie
                 kernels.forward(
-                    deltas + r, stride, parameters + layer.weights + p * layer.n_out, NULL, layer.n_out, some, m,
-                    NULL, out + p * stride + r, stride)
+                    deltas + r, stride, parameters + layer.weights + p * layer.n_out, NULL, layer.n_out,
+                    min(some * kernels.lanes, layer.n_in - p * kernels.lanes), m, NULL, out + p * stride + r, stride)
                 if derivative != NULL:
                     for i in range(p, p + some):
                         derivative(activations_below + i * stride + r, m, out + i * stride + r)
@@ -237,11 +238,13 @@ cdef bint gradient_panels(
     """out := activations.T @ deltas and deltas.sum(axis=0), or one step along them; returns whether to stop"""
     cdef const lanes_t* left = activations
     cdef const lanes_t* right = deltas
-    cdef Py_ssize_t n_left = layer.n_in, left_panels = layer.in_panels, right_panels = layer.out_panels
+    cdef Py_ssize_t n_left = layer.n_in, left_panels = layer.in_panels
+    cdef Py_ssize_t n_right = layer.n_out, right_panels = layer.out_panels
     cdef Py_ssize_t p, q, some_left, some_right, tile
     if layer.few:
         left, right = deltas, activations
-        n_left, left_panels, right_panels = layer.n_out, layer.out_panels, layer.in_panels
+        n_left, left_panels = layer.n_out, layer.out_panels
+        n_right, right_panels = layer.n_in, layer.in_panels
     tile = n_rows * kernels.lanes * min(kernels.lanes, n_left)
     some_right = panels_at_once(kernels, right_panels, tile)
     some_left = panels_at_once(kernels, left_panels, tile * some_right)
@@ -251,7 +254,8 @@ cdef bint gradient_panels(
         while q < right_panels:
             kernels.gradients(
                 left, stride, right + q * stride, stride, n_left, p, min(p + some_left, left_panels),
-                min(some_right, right_panels - q), n_rows, step, out + layer.weights + q * n_left)
+                min(some_right * kernels.lanes, n_right - q * kernels.lanes), n_rows,
+                step, out + layer.weights + q * n_left)
             if interrupted(watch, tile * some_left * some_right):
                 return True
             q += some_right

@@ -125,9 +125,9 @@ class Kernels:
 
     @property
     def widths(self):
-        """Numbers of columns around the length of a panel"""
-        lanes = self.lanes
-        return [1, 2, lanes - 1, lanes, lanes + 1, 2 * lanes, 2 * lanes + 3]
+        """Numbers of columns around the lengths of a panel and of half a panel"""
+        lanes, half = self.lanes, self.lanes // 2
+        return [1, 2, half, half + 1, lanes - 1, lanes, lanes + 1, 2 * lanes, 2 * lanes + half]
 
     def random(self, *shape, seed=0):
         """Normally distributed; the same for each instruction set."""
@@ -157,7 +157,7 @@ class Kernels:
         out = self.empty(n_rows, weights.n_columns, stride)
         self.run.forward(
             *(inputs.memory, inputs.stride, weights.memory, biases and biases.memory),
-            *(n_in, out.n_panels, n_rows, activation, out.memory, out.stride),
+            *(n_in, out.n_columns, n_rows, activation, out.memory, out.stride),
         )
         return out
 
@@ -202,7 +202,7 @@ class Kernels:
         self.run.gradients(
             *(activations.memory, activations.stride, deltas.memory, deltas.stride, n_in),
             *(panels or (0, activations.n_panels)),
-            *(deltas.n_panels, n_rows, step, out.memory),
+            *(deltas.n_columns, n_rows, step, out.memory),
         )
         return out
 

@@ -1,61 +1,68 @@
 """The gradients of a dense layer's weights and biases, over panels, or a step of gradient descent along them."""
 
 from cbackprop._kernels.simd cimport (
-    GRADIENT_ROWS, LANES, TILE_PANELS, VECTORS, real_t, vec, vfma, vload, vset, vstore,
+    GRADIENT_ROWS, LANES, TILE_PANELS, VECTORS, hset, real_t, some_vec, vec, vfma, vload, vset, vstore,
 )
 from cbackprop._kernels.table cimport Step
-from cbackprop._kernels.tiles cimport gradient_tile
+from cbackprop._kernels.tiles cimport columns_at_once, gradient_tile, tile_height
 from cbackprop._typedefs cimport lanes_t
 
 
-cdef inline void gradient_panels(
+cdef inline void gradient_panel(
+    some_vec like,
     const real_t* a, const real_t* d, Py_ssize_t d_stride,
-    Py_ssize_t n_rows, Py_ssize_t features, Py_ssize_t panels,
+    Py_ssize_t n_rows, Py_ssize_t features, Py_ssize_t columns,
     const Step* step, real_t* out, Py_ssize_t out_stride,
 ) noexcept nogil:
     """gradient_tile over the features of one panel; the tile's heights are constants"""
     cdef Py_ssize_t f = 0
-    cdef Py_ssize_t height = GRADIENT_ROWS * TILE_PANELS // panels
+    cdef Py_ssize_t height = tile_height(like, GRADIENT_ROWS, columns)
     while features - f >= height:
-        gradient_tile(a + f, d, d_stride, n_rows, height, panels, step, out + f * LANES, out_stride)
+        gradient_tile(like, a + f, d, d_stride, n_rows, height, columns, step, out + f * LANES, out_stride)
         f += height
     if height > 8 and features - f >= 8:
-        gradient_tile(a + f, d, d_stride, n_rows, 8, panels, step, out + f * LANES, out_stride)
+        gradient_tile(like, a + f, d, d_stride, n_rows, 8, columns, step, out + f * LANES, out_stride)
         f += 8
     if height > 4 and features - f >= 4:
-        gradient_tile(a + f, d, d_stride, n_rows, 4, panels, step, out + f * LANES, out_stride)
+        gradient_tile(like, a + f, d, d_stride, n_rows, 4, columns, step, out + f * LANES, out_stride)
         f += 4
     if height > 2 and features - f >= 2:
-        gradient_tile(a + f, d, d_stride, n_rows, 2, panels, step, out + f * LANES, out_stride)
+        gradient_tile(like, a + f, d, d_stride, n_rows, 2, columns, step, out + f * LANES, out_stride)
         f += 2
     if features - f >= 1:
-        gradient_tile(a + f, d, d_stride, n_rows, 1, panels, step, out + f * LANES, out_stride)
+        gradient_tile(like, a + f, d, d_stride, n_rows, 1, columns, step, out + f * LANES, out_stride)
 
 
 cdef inline void dense_gradients(
     const lanes_t* activations, Py_ssize_t act_stride,  # (in_panels, act_stride)
     const lanes_t* deltas, Py_ssize_t stride,  # (out_panels, stride)
-    Py_ssize_t n_in, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t out_panels, Py_ssize_t n_rows,
+    Py_ssize_t n_in, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t n_out, Py_ssize_t n_rows,
     const Step* step,  # NULL: out is overwritten by the gradients; else it is updated by them
     lanes_t* out,  # (out_panels, n_in), the rows of input panels first_panel to last_panel
 ) noexcept nogil:
     """out := activations.T @ deltas, or one step of gradient descent on out"""
-    cdef Py_ssize_t q, p, features
+    cdef Py_ssize_t q, p, features, columns
+    cdef const real_t* a
+    cdef const real_t* d
+    cdef real_t* target
     for q in range(first_panel, last_panel):
         features = min(LANES, n_in - q * LANES)
+        a = <const real_t*>(activations + q * act_stride)
         p = 0
-        while out_panels - p >= TILE_PANELS:
-            gradient_panels(
-                <const real_t*>(activations + q * act_stride), <const real_t*>(deltas + p * stride),
-                stride * LANES, n_rows, features, TILE_PANELS, step,
-                <real_t*>(out + p * n_in + q * LANES), n_in * LANES)
-            p += TILE_PANELS
-        while p < out_panels:
-            gradient_panels(
-                <const real_t*>(activations + q * act_stride), <const real_t*>(deltas + p * stride),
-                stride * LANES, n_rows, features, 1, step,
-                <real_t*>(out + p * n_in + q * LANES), n_in * LANES)
-            p += 1
+        while p * LANES < n_out:
+            columns = columns_at_once(n_out - p * LANES)
+            d = <const real_t*>(deltas + p * stride)
+            target = <real_t*>(out + p * n_in + q * LANES)
+            if columns == TILE_PANELS * LANES:
+                gradient_panel(vset(0), a, d, stride * LANES, n_rows, features, TILE_PANELS * LANES,
+                               step, target, n_in * LANES)
+            elif columns == LANES:
+                gradient_panel(vset(0), a, d, stride * LANES, n_rows, features, LANES,
+                               step, target, n_in * LANES)
+            else:
+                gradient_panel(hset(0), a, d, stride * LANES, n_rows, features, LANES // 2,
+                               step, target, n_in * LANES)
+            p += (columns + LANES - 1) // LANES
 
 
 cdef inline void bias_panels(

@@ -1,10 +1,10 @@
 """The products of a dense layer, over panels: forward, and the deltas below."""
 
 from cbackprop._kernels.simd cimport (
-    LANES, TILE_PANELS, TILE_ROWS, VECTORS, real_t, transpose_square, vec, vfma, vfold, vload, vset,
+    LANES, TILE_PANELS, TILE_ROWS, VECTORS, hset, real_t, some_vec, transpose_square, vec, vfma, vfold, vload, vset,
 )
 from cbackprop._kernels.table cimport activate_t, derivative_t
-from cbackprop._kernels.tiles cimport product_tile
+from cbackprop._kernels.tiles cimport columns_at_once, product_tile, tile_height
 from cbackprop._typedefs cimport lanes_t
 
 cdef enum:
@@ -13,69 +13,74 @@ cdef enum:
 
 
 cdef inline void product_rows(
+    some_vec like,
     const real_t* a, Py_ssize_t a_stride,
     const real_t* b, Py_ssize_t b_stride,
     const real_t* start, Py_ssize_t start_row, Py_ssize_t start_stride,
-    Py_ssize_t n_k, Py_ssize_t n_rows, Py_ssize_t panels,
+    Py_ssize_t n_k, Py_ssize_t n_rows, Py_ssize_t columns,
     real_t* out, Py_ssize_t out_stride,
 ) noexcept nogil:
     """product_tile over any number of rows; the tile's heights are constants"""
     cdef Py_ssize_t r = 0
-    cdef Py_ssize_t height = TILE_ROWS * TILE_PANELS // panels
+    cdef Py_ssize_t height = tile_height(like, TILE_ROWS, columns)
     # of eight rows, 6 + 2 would leave the second tile waiting for its few chains
     while n_rows - r >= height and (height != 6 or n_rows - r != 8):
-        product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
-                     n_k, height, panels, out + r * LANES, out_stride)
+        product_tile(like, a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
+                     n_k, height, columns, out + r * LANES, out_stride)
         r += height
     if height > 8 and n_rows - r >= 8:
-        product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
-                     n_k, 8, panels, out + r * LANES, out_stride)
+        product_tile(like, a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
+                     n_k, 8, columns, out + r * LANES, out_stride)
         r += 8
     while height > 4 and n_rows - r >= 4:
-        product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
-                     n_k, 4, panels, out + r * LANES, out_stride)
+        product_tile(like, a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
+                     n_k, 4, columns, out + r * LANES, out_stride)
         r += 4
     if height > 2 and n_rows - r >= 2:
-        product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
-                     n_k, 2, panels, out + r * LANES, out_stride)
+        product_tile(like, a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
+                     n_k, 2, columns, out + r * LANES, out_stride)
         r += 2
     if n_rows - r >= 1:
-        product_tile(a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
-                     n_k, 1, panels, out + r * LANES, out_stride)
+        product_tile(like, a + r * LANES, a_stride, b, b_stride, start + r * start_row, start_row, start_stride,
+                     n_k, 1, columns, out + r * LANES, out_stride)
 
 
 cdef inline void product_block(
     const real_t* a, Py_ssize_t a_stride,
     const real_t* b, Py_ssize_t b_stride,
     const real_t* start, Py_ssize_t start_row, Py_ssize_t start_stride,
-    Py_ssize_t n_k, Py_ssize_t n_rows, Py_ssize_t panels,
+    Py_ssize_t n_k, Py_ssize_t n_rows, Py_ssize_t columns,
     real_t* out, Py_ssize_t out_stride,
 ) noexcept nogil:
-    """product_rows with the number of panels a constant"""
-    if panels == TILE_PANELS:
-        product_rows(a, a_stride, b, b_stride, start, start_row, start_stride,
-                     n_k, n_rows, TILE_PANELS, out, out_stride)
+    """product_rows with the number of columns a constant"""
+    if columns == TILE_PANELS * LANES:
+        product_rows(vset(0), a, a_stride, b, b_stride, start, start_row, start_stride,
+                     n_k, n_rows, TILE_PANELS * LANES, out, out_stride)
+    elif columns == LANES:
+        product_rows(vset(0), a, a_stride, b, b_stride, start, start_row, start_stride,
+                     n_k, n_rows, LANES, out, out_stride)
     else:
-        product_rows(a, a_stride, b, b_stride, start, start_row, start_stride,
-                     n_k, n_rows, 1, out, out_stride)
+        product_rows(hset(0), a, a_stride, b, b_stride, start, start_row, start_stride,
+                     n_k, n_rows, LANES // 2, out, out_stride)
 
 
 cdef inline void dense_forward(
     const lanes_t* inputs, Py_ssize_t in_stride,  # (in_panels, in_stride)
     const lanes_t* weights,  # (out_panels, n_in)
     const lanes_t* biases,  # (out_panels,), or NULL for zeros
-    Py_ssize_t n_in, Py_ssize_t out_panels, Py_ssize_t n_rows,
+    Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t n_rows,
     activate_t activate,  # or NULL
     lanes_t* out, Py_ssize_t out_stride,  # (out_panels, out_stride), overwritten
 ) noexcept nogil:
     """out := activate(biases + inputs @ weights)"""
-    cdef Py_ssize_t p = 0, k, i, panels
+    cdef Py_ssize_t p = 0, k, i, columns, panels, out_panels = (n_out + LANES - 1) // LANES
     cdef const real_t* start
     cdef real_t[16] zeros
     for k in range(LANES):
         zeros[k] = 0
     while p < out_panels:
-        panels = min(TILE_PANELS, out_panels - p)
+        columns = columns_at_once(n_out - p * LANES)
+        panels = (columns + LANES - 1) // LANES
         k = 0
         while k < n_in:
             if k > 0:
@@ -87,7 +92,7 @@ cdef inline void dense_forward(
                 <const real_t*>(weights + p * n_in + k), n_in * LANES,
                 start, LANES if k > 0 else 0,
                 out_stride * LANES if k > 0 else (LANES if biases != NULL else 0),
-                min(K_BLOCK, n_in - k), n_rows, panels,
+                min(K_BLOCK, n_in - k), n_rows, columns,
                 <real_t*>(out + p * out_stride), out_stride * LANES)
             k += K_BLOCK
         if activate != NULL:
@@ -106,13 +111,14 @@ cdef inline void dense_deltas_below(
     lanes_t* out, Py_ssize_t out_stride,  # (in_panels, out_stride), overwritten from first_panel to last_panel
 ) noexcept nogil:
     """out := (deltas @ weights.T) * derivative(activations)"""
-    cdef Py_ssize_t p, k, i, panels, depth
+    cdef Py_ssize_t p, k, i, columns, panels, depth
     cdef real_t[16] zeros
     for k in range(LANES):
         zeros[k] = 0
     p = first_panel
     while p < last_panel:
-        panels = min(TILE_PANELS, last_panel - p)
+        columns = columns_at_once(min(last_panel * LANES, n_in) - p * LANES)
+        panels = (columns + LANES - 1) // LANES
         k = 0
         while k < n_out:
             depth = min(K_BLOCK, n_out - k)
@@ -125,7 +131,7 @@ cdef inline void dense_deltas_below(
                 <const real_t*>scratch, K_BLOCK * LANES,
                 <const real_t*>zeros if k == 0 else <const real_t*>(out + p * out_stride),
                 0 if k == 0 else LANES, 0 if k == 0 else out_stride * LANES,
-                depth, n_rows, panels,
+                depth, n_rows, columns,
                 <real_t*>(out + p * out_stride), out_stride * LANES)
             k += K_BLOCK
         if derivative != NULL:

@@ -183,6 +183,38 @@ SIMD_INLINE vec vfma(vec a, vec b, vec c) {
 #endif
 }
 
+/* ---- for the first half of a panel, where the other is empty: vectors of at most 32 bytes ---- */
+
+#if CBACKPROP_VECTOR_BYTES == 64
+typedef real_t half_vec __attribute__((vector_size(32)));
+
+SIMD_INLINE half_vec hload(const real_t *from) {
+    half_vec v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+SIMD_INLINE void hstore(real_t *to, half_vec v) { memcpy(to, &v, sizeof v); }
+
+SIMD_INLINE half_vec hset(real_t x) { return x - (half_vec){0}; }
+
+SIMD_INLINE half_vec hfma(half_vec a, half_vec b, half_vec c) {
+#if CBACKPROP_DOUBLE
+    return _mm256_fmadd_pd(a, b, c);
+#else
+    return _mm256_fmadd_ps(a, b, c);
+#endif
+}
+#else
+typedef vec half_vec;
+#define hload vload
+#define hstore vstore
+#define hset vset
+#define hfma vfma
+#endif
+
+/* ---- the least and the greatest, roots, choices ---- */
+
 /* a < b ? a : b, so that a NaN in b stays */
 SIMD_INLINE vec vmin(vec a, vec b) {
 #ifdef MM_

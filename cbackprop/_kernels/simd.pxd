@@ -3,6 +3,7 @@
 cdef extern from "simd.h" nogil:
     ctypedef double real_t
     ctypedef double vec
+    ctypedef float half_vec  # of at most half a row; another type, so that Cython tells them apart
 
     const bint REAL_IS_DOUBLE
     const Py_ssize_t LANES  # real numbers in a row of a panel: 64 bytes
@@ -19,6 +20,10 @@ cdef extern from "simd.h" nogil:
     void vprefetch(const real_t* address) noexcept
     void vprefetch_to_write(const real_t* address) noexcept
     vec vfma(vec a, vec b, vec c) noexcept  # a * b + c
+    half_vec hload(const real_t* source) noexcept
+    void hstore(real_t* target, half_vec v) noexcept
+    half_vec hset(real_t x) noexcept
+    half_vec hfma(half_vec a, half_vec b, half_vec c) noexcept
     vec vmin(vec a, vec b) noexcept  # a NaN in b stays
     vec vmax(vec a, vec b) noexcept  # a NaN in b stays
     vec vabs(vec v) noexcept
@@ -33,3 +38,37 @@ cdef extern from "simd.h" nogil:
     real_t vfold(const vec* row) noexcept  # the sum of a panel's row
     vec vfold_everywhere(const vec* row, Py_ssize_t n) noexcept  # of the first n lanes, in every lane
     real_t vfold_max(const vec* row) noexcept
+
+
+ctypedef fused some_vec:
+    # What a tile is made of: a call gives any value of the type as `like`.
+    vec
+    half_vec
+
+
+cdef inline some_vec load(some_vec like, const real_t* source) noexcept nogil:
+    if some_vec is vec:
+        return vload(source)
+    else:
+        return hload(source)
+
+
+cdef inline void store(real_t* target, some_vec v) noexcept nogil:
+    if some_vec is vec:
+        vstore(target, v)
+    else:
+        hstore(target, v)
+
+
+cdef inline some_vec everywhere(some_vec like, real_t x) noexcept nogil:
+    if some_vec is vec:
+        return vset(x)
+    else:
+        return hset(x)
+
+
+cdef inline some_vec fma(some_vec a, some_vec b, some_vec c) noexcept nogil:
+    if some_vec is vec:
+        return vfma(a, b, c)
+    else:
+        return hfma(a, b, c)

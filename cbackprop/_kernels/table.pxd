@@ -78,7 +78,7 @@ cdef struct Kernels:
 
     void (*forward)(
         const lanes_t* inputs, Py_ssize_t in_stride, const lanes_t* weights, const lanes_t* biases,
-        Py_ssize_t n_in, Py_ssize_t out_panels, Py_ssize_t n_rows, activate_t activate,
+        Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t n_rows, activate_t activate,
         lanes_t* out, Py_ssize_t out_stride) noexcept nogil
     void (*deltas_below)(
         const lanes_t* deltas, Py_ssize_t stride, const lanes_t* weights, Py_ssize_t n_in, Py_ssize_t n_out,
@@ -87,7 +87,7 @@ cdef struct Kernels:
         lanes_t* out, Py_ssize_t out_stride) noexcept nogil
     void (*gradients)(
         const lanes_t* activations, Py_ssize_t act_stride, const lanes_t* deltas, Py_ssize_t stride,
-        Py_ssize_t n_in, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t out_panels, Py_ssize_t n_rows,
+        Py_ssize_t n_in, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t n_out, Py_ssize_t n_rows,
         const Step* step, lanes_t* out) noexcept nogil
     void (*bias_gradients)(
         const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t out_panels, Py_ssize_t n_rows,

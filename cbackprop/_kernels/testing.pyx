@@ -72,10 +72,10 @@ cdef class Bench:
         self.kernels.update[<int>RULES.index(name)](
             at(gradients), n_rows, &c_step, at(first), at(second), at(parameters))
 
-    def forward(self, inputs, Py_ssize_t in_stride, weights, biases, Py_ssize_t n_in, Py_ssize_t out_panels,
+    def forward(self, inputs, Py_ssize_t in_stride, weights, biases, Py_ssize_t n_in, Py_ssize_t n_out,
                 Py_ssize_t n_rows, activation, out, Py_ssize_t out_stride):
         self.kernels.forward(
-            at(inputs), in_stride, at(weights), at(biases), n_in, out_panels, n_rows,
+            at(inputs), in_stride, at(weights), at(biases), n_in, n_out, n_rows,
             self.kernels.activate[<int>ACTIVATIONS.index(activation)], at(out), out_stride)
 
     def few_forward(self, inputs, Py_ssize_t in_stride, weights, biases, Py_ssize_t in_panels, Py_ssize_t n_out,
@@ -91,12 +91,12 @@ cdef class Bench:
             at(out), out_stride)
 
     def gradients(self, activations, Py_ssize_t act_stride, deltas, Py_ssize_t stride, Py_ssize_t n_in,
-                  Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t out_panels, Py_ssize_t n_rows, step, out):
+                  Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t n_out, Py_ssize_t n_rows, step, out):
         cdef Step c_step
         if step is not None:
             c_step = step
         self.kernels.gradients(
-            at(activations), act_stride, at(deltas), stride, n_in, first_panel, last_panel, out_panels, n_rows,
+            at(activations), act_stride, at(deltas), stride, n_in, first_panel, last_panel, n_out, n_rows,
             &c_step if step is not None else NULL, at(out))
 
     def direct_forward(self, inputs, weights, biases, Py_ssize_t n_in, Py_ssize_t n_out, bint few, out):

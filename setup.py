@@ -73,6 +73,8 @@ def modules(names, macros=()):
             f"cbackprop.{name}",
             [f"cbackprop/{name.replace('.', '/')}.pyx"],
             define_macros=list(macros),
+            include_dirs=["cbackprop"],
+            depends=["cbackprop/_threads.h"],
             extra_compile_args=FLAGS,
             extra_link_args=LINK,
         )
@@ -134,8 +136,8 @@ def extensions():
         (
             modules(
                 [
-                    *("_memory", "activations", "dense", "losses", "backprop", "optimizers"),
-                    *("training", "predicting"),
+                    *("_memory", "_threads", "activations", "dense", "losses", "backprop"),
+                    *("optimizers", "team", "training", "predicting"),
                 ]
             ),
             SAFE | FAST,

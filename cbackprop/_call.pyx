@@ -6,7 +6,7 @@ from libc.stdint cimport uint64_t
 from cbackprop._float_mode cimport exchange_float_mode, float_mode, flush_denormals, set_float_mode
 from cbackprop._memory cimport Block, Pointer
 from cbackprop._typedefs cimport lanes_t
-from cbackprop.backprop cimport BAD_SAMPLE_WEIGHT, BAD_X, BAD_Y, Plan, Workspace
+from cbackprop.backprop cimport BAD_SAMPLE_WEIGHT, BAD_X, BAD_Y, FORKED, Plan, Workspace
 
 from cbackprop import _checks as checks
 
@@ -64,3 +64,6 @@ cdef class Call:
             raise ValueError("y changed while it was read") if targets is None else checks.not_finite("y", targets)
         if self.workspace.fault == BAD_SAMPLE_WEIGHT:
             raise checks.not_finite("sample_weight", sample_weight)
+        if self.workspace.fault == FORKED:
+            raise RuntimeError(
+                "a signal handler forked the process while threads computed: they go on in the parent only")

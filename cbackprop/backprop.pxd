@@ -11,6 +11,10 @@ from cbackprop.dense cimport Layer
 cdef enum:
     # Rows that go through the network together. A sum over more rows is folded from sums over blocks of these.
     BLOCK_ROWS = 256
+    # Rows whose losses are one sum in a kernel. The sums are added in their order, so that it does not matter which
+    # thread has which of them.
+    LOSS_ROWS = 32
+    LOSS_PARTS = 8  # of a block
 
 cdef struct Rows:
     # Data points, in numbers of the network's precision, row-major.
@@ -25,6 +29,7 @@ cdef enum Fault:
     BAD_X
     BAD_Y
     BAD_SAMPLE_WEIGHT
+    FORKED  # a signal handler has forked the process: the other threads' shares are lost
 
 cdef Py_ssize_t n_sums(Py_ssize_t n_rows) noexcept nogil
 
@@ -59,6 +64,9 @@ cdef class Workspace:
     cdef lanes_t* sample_weight
     cdef lanes_t* scratch
     cdef lanes_t** sums  # gradients of blocks of rows, one for each level of the tree
+    cdef double[LOSS_PARTS] losses  # of the last block, LOSS_ROWS rows each
+    cdef double[LOSS_PARTS] weights
+    cdef Py_ssize_t n_parts
     cdef Watch watch
     cdef Fault fault
     cdef double loss_limit  # of a log loss, as the kernels take it; infinite but for scikit-learn's losses
@@ -67,15 +75,12 @@ cdef class Workspace:
         self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
         bint activate_outputs) noexcept nogil
     cdef bint gather_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
-    cdef double output_deltas(
-        self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows, double* weight) noexcept nogil
+    cdef bint output_deltas(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
+    cdef void add_parts(self, double* loss, double* weight) noexcept nogil
     cdef bint gather_targets(
         self, const Rows* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t n_rows) noexcept nogil
     cdef void times_output_slope(self, Py_ssize_t n_rows) noexcept nogil
     cdef bint backward(
         self, const lanes_t* parameters, Py_ssize_t n_rows, const Step* step, lanes_t* out) noexcept nogil
-    cdef bint sum_gradients(
-        self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
-        double* loss, double* weight) noexcept nogil
-    cdef bint add(self, const lanes_t* gradients, lanes_t* out) noexcept nogil
+    cdef void lie_in(self, Workspace owner, Py_ssize_t first) noexcept nogil
     cdef Rows rows_from(self, const Rows* data, Py_ssize_t first) noexcept nogil

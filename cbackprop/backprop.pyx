@@ -25,7 +25,7 @@ from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
 
 from cbackprop.dense cimport (
-    Layer, deltas_below_panels, describe, forward_panels, gradient_panels, pack_layer, rows_at_once, unpack_layer,
+    Layer, deltas_below_panels, describe, forward_panels, gradient_panels, pack_layer, unpack_layer,
 )
 
 import numpy as np
@@ -37,8 +37,6 @@ from cbackprop import dense as _dense
 cdef enum:
     # Numbers that are gathered between two looks at the clock.
     GATHER_AT_ONCE = 1 << 22
-    # Rows of lanes that are added between two looks.
-    ADD_AT_ONCE = 1 << 16
     # Multiply-adds in the time that the loss and the delta of one output take.
     WORK_OF_A_LOSS = 64
 
@@ -166,6 +164,18 @@ cdef class Workspace:
             rest.sample_weight = <const lanes_t*>(<const char*>data.sample_weight + first * itemsize)
         return rest
 
+    cdef void lie_in(self, Workspace owner, Py_ssize_t first) noexcept nogil:
+        """From now on this one's rows are those of another from row `first` on"""
+        cdef Py_ssize_t k, n_layers = self.plan.n_layers
+        self.stride = owner.stride
+        self.loss_limit = owner.loss_limit
+        for k in range(n_layers):
+            self.activations[k] = owner.activations[k] + first
+            self.deltas[k] = owner.deltas[k] + first
+        self.activations[n_layers] = owner.activations[n_layers] + first
+        self.targets = owner.targets + first
+        self.sample_weight = <lanes_t*>(<char*>owner.sample_weight + first * self.plan.itemsize)
+
     cdef bint forward(
         self, const lanes_t* parameters, const Rows* data,
         const Py_ssize_t* order,  # (n_rows,): which rows of the data; NULL for the first n_rows
@@ -202,37 +212,45 @@ cdef class Workspace:
             first += rows
         return False
 
-    cdef double output_deltas(
-        self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
-        double* weight,  # the sum of the rows' weights
-    ) noexcept nogil:
-        """deltas[last] := dC/d preactivations, after `forward`; returns the sum of the rows' losses"""
+    cdef bint output_deltas(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil:
+        """deltas[last] := dC/d preactivations, after `forward`; losses and weights of parts; returns whether to stop"""
         cdef const Kernels* kernels = self.plan.kernels
         cdef Py_ssize_t last = self.plan.n_layers - 1, first = 0, rows, n_out = self.plan.layers[last].n_out
-        cdef Py_ssize_t at_once = rows_at_once(n_rows, WORK_OF_A_LOSS * n_out), itemsize = self.plan.itemsize
+        cdef Py_ssize_t itemsize = self.plan.itemsize
         cdef lanes_t* weights = NULL
         cdef const Py_ssize_t* part_order
         cdef Rows part
-        cdef double loss = 0
-        weight[0] = n_rows
-        if data.sample_weight != NULL:
-            weights = self.sample_weight
-            if not kernels.gather_numbers(data.sample_weight, order, n_rows, weights, weight):
-                self.fault = BAD_SAMPLE_WEIGHT
-        while first < n_rows and self.fault == NO_FAULT and not self.watch.stopped:
-            rows = min(at_once, n_rows - first)
+        self.n_parts = 0
+        while first < n_rows:
+            rows = min(<Py_ssize_t>LOSS_ROWS, n_rows - first)
             part = self.rows_from(data, 0 if order != NULL else first)
             part_order = order + first if order != NULL else NULL
+            self.weights[self.n_parts] = rows
+            if data.sample_weight != NULL:
+                weights = <lanes_t*>(<char*>self.sample_weight + first * itemsize)
+                if not kernels.gather_numbers(
+                        part.sample_weight, part_order, rows, weights, &self.weights[self.n_parts]):
+                    self.fault = BAD_SAMPLE_WEIGHT
+                    return True
             if not self.gather_targets(&part, part_order, first, rows):
                 self.fault = BAD_Y
-            loss += kernels.loss[<int>self.plan.loss](
-                self.activations[last + 1] + first, self.targets + first,
-                <lanes_t*>(<char*>weights + first * itemsize) if weights != NULL else NULL,
+                return True
+            self.losses[self.n_parts] = kernels.loss[<int>self.plan.loss](
+                self.activations[last + 1] + first, self.targets + first, weights,
                 self.stride, n_out, rows, self.loss_limit, self.deltas[last] + first)
-            interrupted(&self.watch, WORK_OF_A_LOSS * rows * n_out)
+            self.n_parts += 1
+            if interrupted(&self.watch, WORK_OF_A_LOSS * rows * n_out):
+                return True
             first += rows
         self.times_output_slope(n_rows)
-        return loss
+        return False
+
+    cdef void add_parts(self, double* loss, double* weight) noexcept nogil:
+        """Adds the losses and the weights of the last block, part by part"""
+        cdef Py_ssize_t i
+        for i in range(self.n_parts):
+            loss[0] += self.losses[i]
+            weight[0] += self.weights[i]
 
     cdef bint gather_targets(
         self, const Rows* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t n_rows
@@ -277,60 +295,8 @@ cdef class Workspace:
                 return True
             if out != NULL and gradient_panels(
                     kernels, &layers[k], self.activations[k], self.deltas[k], self.stride, n_rows,
-                    step, out, &self.watch):
+                    0, layers[k].gradient_tiles, step, out, &self.watch):
                 return True
-        return False
-
-    cdef bint sum_gradients(
-        self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
-        double* loss, double* weight,  # sums over the rows
-    ) noexcept nogil:
-        """sums[0] := gradients summed over any number of rows; returns whether to stop
-
-        Blocks of BLOCK_ROWS rows are the leaves of a binary tree that depends on n_rows only: sums[i] waits until
-        its neighbour is as large as itself.
-        """
-        cdef Py_ssize_t first, rows, level, height = 0, n_blocks = 0
-        cdef Rows block
-        cdef double block_weight
-        loss[0] = 0
-        weight[0] = 0
-        first = 0
-        while first < n_rows:
-            rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
-            block = self.rows_from(data, 0 if order != NULL else first)
-            if self.forward(parameters, &block, order + first if order != NULL else NULL, rows,
-                            self.plan.loss == SQUARED_ERROR):
-                return True
-            loss[0] += self.output_deltas(&block, order + first if order != NULL else NULL, rows, &block_weight)
-            weight[0] += block_weight
-            if self.fault != NO_FAULT or self.backward(parameters, rows, NULL, self.sums[height]):
-                return True
-            height += 1
-            n_blocks += 1
-            level = n_blocks
-            while level % 2 == 0:
-                height -= 1
-                level //= 2
-                if self.add(self.sums[height], self.sums[height - 1]):
-                    return True
-            first += BLOCK_ROWS
-        while height > 1:
-            height -= 1
-            if self.add(self.sums[height], self.sums[height - 1]):
-                return True
-        return False
-
-    cdef bint add(self, const lanes_t* gradients, lanes_t* out) noexcept nogil:
-        """out += gradients, as many as the private parameters; returns whether to stop"""
-        cdef Py_ssize_t first = 0, rows
-        while first < self.plan.parameter_rows:
-            rows = min(<Py_ssize_t>ADD_AT_ONCE, self.plan.parameter_rows - first)
-            self.plan.kernels.add_rows(gradients + first, rows, out + first)
-            # from main memory an addition takes about as long as sixteen multiply-adds
-            if interrupted(&self.watch, 16 * rows * self.plan.kernels.lanes):
-                return True
-            first += rows
         return False
 
 

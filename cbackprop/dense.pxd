@@ -11,6 +11,8 @@ cdef struct Layer:
     Activation activation
     Py_ssize_t biases, weights  # where they begin in the private parameters, in rows of lanes
     Py_ssize_t bias_rows, weight_rows
+    Py_ssize_t groups  # of panels, a tile of the gradients wide
+    Py_ssize_t gradient_tiles  # what of the gradients can be computed by itself
     Py_ssize_t public_weights, public_biases  # where they begin in `Network.parameters`, in numbers
 
 cdef Py_ssize_t rows_at_once(Py_ssize_t n_rows, Py_ssize_t work) noexcept nogil
@@ -45,4 +47,4 @@ cdef bint deltas_below_panels(
 cdef bint gradient_panels(
     const Kernels* kernels, const Layer* layer,
     const lanes_t* activations, const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t n_rows,
-    const Step* step, lanes_t* out, Watch* watch) noexcept nogil
+    Py_ssize_t first, Py_ssize_t last, const Step* step, lanes_t* out, Watch* watch) noexcept nogil

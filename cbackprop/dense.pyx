@@ -50,9 +50,16 @@ cdef Py_ssize_t describe(
     layer.bias_rows = layer.out_panels
     layer.weights = first_row + layer.bias_rows
     layer.weight_rows = layer.in_panels * n_out if layer.few else layer.out_panels * n_in
+    layer.groups = groups_of(kernels, layer.in_panels if layer.few else layer.out_panels)
+    layer.gradient_tiles = layer.groups * (layer.out_panels if layer.few else layer.in_panels)
     layer.public_weights = first_number
     layer.public_biases = first_number + n_in * n_out
     return layer.weights + layer.weight_rows
+
+
+cdef inline Py_ssize_t groups_of(const Kernels* kernels, Py_ssize_t n_panels) noexcept nogil:
+    """How many tiles there are side by side"""
+    return (n_panels + kernels.tile_panels - 1) // kernels.tile_panels
 
 
 cdef bint pack_layer(
@@ -231,37 +238,50 @@ cdef bint gradient_panels(
     const lanes_t* activations,  # (in_panels, stride)
     const lanes_t* deltas,  # (out_panels, stride)
     Py_ssize_t stride, Py_ssize_t n_rows,
+    Py_ssize_t first, Py_ssize_t last,  # tiles of the layer's gradients
     const Step* step,  # NULL: out becomes the gradients; else it is updated by plain gradient descent
     lanes_t* out,  # as the private parameters of the whole network
     Watch* watch,
 ) noexcept nogil:
-    """out := activations.T @ deltas and deltas.sum(axis=0), or one step along them; returns whether to stop"""
+    """out := activations.T @ deltas and deltas.sum(axis=0), or one step along them; returns whether to stop
+
+    Each tile can be computed by itself; the biases belong to the first.
+    """
     cdef const lanes_t* left = activations
     cdef const lanes_t* right = deltas
     cdef Py_ssize_t n_left = layer.n_in, left_panels = layer.in_panels
     cdef Py_ssize_t n_right = layer.n_out, right_panels = layer.out_panels
-    cdef Py_ssize_t p, q, some_left, some_right, tile
+    cdef Py_ssize_t p, q, some_left, some_right, work, tile = first
     if layer.few:
         left, right = deltas, activations
         n_left, left_panels = layer.n_out, layer.out_panels
         n_right, right_panels = layer.n_in, layer.in_panels
-    tile = n_rows * kernels.lanes * min(kernels.lanes, n_left)
-    some_right = panels_at_once(kernels, right_panels, tile)
-    some_left = panels_at_once(kernels, left_panels, tile * some_right)
-    p = 0
-    while p < left_panels:
-        q = 0
-        while q < right_panels:
-            kernels.gradients(
-                left, stride, right + q * stride, stride, n_left, p, min(p + some_left, left_panels),
-                min(some_right * kernels.lanes, n_right - q * kernels.lanes), n_rows,
-                step, out + layer.weights + q * n_left)
-            if interrupted(watch, tile * some_left * some_right):
-                return True
-            q += some_right
-        p += some_left
-    kernels.bias_gradients(deltas, stride, layer.out_panels, n_rows, step, out + layer.biases)
-    if layer.few:
+    work = n_rows * kernels.lanes * min(kernels.lanes, n_left)
+    if last - first == layer.gradient_tiles and work * left_panels * right_panels <= WORK_AT_ONCE:
+        kernels.gradients(
+            left, stride, right, stride, n_left, 0, left_panels, n_right, n_rows, step, out + layer.weights)
+        if interrupted(watch, work * left_panels * right_panels):
+            return True
+        tile = last
+    while tile < last:
+        # the tiles of a panel on the left one after the other, then the next panel's
+        p, q = tile // layer.groups, tile % layer.groups * kernels.tile_panels
+        some_right = panels_at_once(
+            kernels, min(right_panels - q, (last - tile) * kernels.tile_panels), work)
+        some_left = 1
+        if some_right == right_panels:
+            left_panels = (last - tile) // layer.groups
+            some_left = min(left_panels, panels_at_once(kernels, left_panels, work * some_right))
+        kernels.gradients(
+            left, stride, right + q * stride, stride, n_left, p, p + some_left,
+            min(some_right * kernels.lanes, n_right - q * kernels.lanes), n_rows, step,
+            out + layer.weights + q * n_left)
+        if interrupted(watch, work * some_left * some_right):
+            return True
+        tile += some_left * groups_of(kernels, some_right)
+    if first == 0 and last > 0:
+        kernels.bias_gradients(deltas, stride, layer.out_panels, n_rows, step, out + layer.biases)
+    if layer.few and last == layer.gradient_tiles:
         # what lies beyond the last input in the activations' last panel is not zero
         kernels.clear_lanes(
             out + layer.weights + (layer.in_panels - 1) * layer.n_out, layer.n_out,
@@ -397,8 +417,8 @@ def gradients(
     with nogil:
         panels.gather(&activations[0, 0], layer.n_in, panels.below)
         panels.gather(&deltas[0, 0], layer.n_out, panels.above)
-        gradient_panels(panels.kernels, layer, panels.below, panels.above, panels.n_rows, panels.n_rows, NULL,
-                        panels.parameters, &panels.watch)
+        gradient_panels(panels.kernels, layer, panels.below, panels.above, panels.n_rows, panels.n_rows, 0,
+                        layer.gradient_tiles, NULL, panels.parameters, &panels.watch)
         if layer.few:
             panels.kernels.unpack_few(
                 panels.parameters + layer.weights, layer.n_in, layer.n_out, <lanes_t*>&weight_grads[0, 0])

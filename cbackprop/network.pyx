@@ -14,11 +14,13 @@ from cbackprop._guard cimport (
 )
 from cbackprop._kernels.table cimport SQUARED_ERROR
 from cbackprop._memory cimport Block, Pointer, matrix_of
+from cbackprop._threads cimport enter_callers, leave_callers
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport now
 from cbackprop.backprop cimport BLOCK_ROWS, Plan, Rows, Workspace, n_sums
 from cbackprop.optimizers cimport Optimizer, pack_state
 from cbackprop.predicting cimport predict_blocks, predict_directly
+from cbackprop.team cimport Team
 from cbackprop.training cimport (
     ALL_EPOCHS, BAD_DATA, INTERRUPTED, NON_FINITE, Ending, Training, bitgen_t,
 )
@@ -28,6 +30,7 @@ import math
 import numpy as np
 
 from cbackprop import _checks as checks
+from cbackprop._cpus import as_n_threads
 from cbackprop.activations import HIDDEN, OUTPUT, canonical
 from cbackprop.losses import check_pair
 from cbackprop.training import TrainingState
@@ -89,6 +92,11 @@ cdef class Network:
     -----
     Any number of threads may compute with a network at once. While one trains it, another that touches it gets a
     RuntimeError. Denormal numbers (below 2.2e-308 in float64, 1.2e-38 in float32) count as zeros.
+
+    Where `n_threads` is None, a second thread computes where there is work enough for it in a block of 256 rows, and a
+    processor: those that the process may run on, within its control groups' quota and ``OMP_NUM_THREADS``, shared
+    with the other Python threads that compute; one in a worker of `multiprocessing`. The environment variable
+    ``CBACKPROP_NUM_THREADS`` says instead how many processors to use. The results are the same bits for any number.
 
     Examples
     --------
@@ -217,7 +225,7 @@ cdef class Network:
 
     # ---- computing ----
 
-    def predict(self, X, out=None):
+    def predict(self, X, out=None, *, n_threads=None):
         """The outputs.
 
         Parameters
@@ -225,6 +233,8 @@ cdef class Network:
         X : array-like of shape (n_samples, n_features)
         out : array of shape (n_samples, n_outputs), optional
             C-contiguous, in the network's dtype; overwritten and returned.
+        n_threads : int or None
+            As in `train`.
 
         Returns
         -------
@@ -232,7 +242,7 @@ cdef class Network:
         """
         cdef Pointer rows = matrix_of(X, self.dtype, self._plan.layers[0].n_in)
         if (
-            rows is not None and rows.n_rows() <= DIRECT_ROWS
+            n_threads is None and rows is not None and rows.n_rows() <= DIRECT_ROWS
             and rows.n_rows() * self._plan.parameter_rows <= DIRECT_PARAMETERS
         ):
             found = self._predict_directly(X, rows, out)
@@ -243,7 +253,8 @@ cdef class Network:
         out = checks.as_out(out, X, self.layer_sizes[-1])
         if given is not None and np.may_share_memory(X, out):
             X = X.copy()
-        self._layer_by_layer(X, [out], len(self.layer_sizes) - 1)
+        n_threads, n_cpus = as_n_threads(n_threads, X.shape[0] * self._parameters.size)
+        self._layer_by_layer(X, [out], len(self.layer_sizes) - 1, n_threads, n_cpus)
         return out
 
     cdef _predict_directly(self, X, Pointer rows, out):
@@ -287,30 +298,33 @@ cdef class Network:
         """
         X = checks.as_matrix("X", X, self.dtype, self.layer_sizes[0], "features")
         outs = [np.empty((X.shape[0], size), self.dtype) for size in self.layer_sizes]
-        self._layer_by_layer(X, outs, 0)
+        self._layer_by_layer(X, outs, 0, 1, 0)
         return outs
 
-    cdef _layer_by_layer(self, X, list outs, Py_ssize_t first_layer):
+    cdef _layer_by_layer(
+        self, X, list outs, Py_ssize_t first_layer, Py_ssize_t n_threads, Py_ssize_t n_cpus
+    ):
         """outs[k] := activations of layer first_layer + k"""
         cdef bint leave = self._enter_reader()
         cdef Py_ssize_t k, n_rows = X.shape[0]
         cdef Call call
+        cdef Team team
         cdef Block addresses = Block(len(outs))
         cdef char** targets = <char**>addresses.rows
         try:
             call = Call(self._plan, self._parameters, n_rows, X)
+            team = Team(self._plan, call.workspace, n_threads, n_cpus, n_rows=n_rows)
             pointers = [Pointer(out, True) for out in outs]
             for k in range(len(outs)):
                 targets[k] = (<Pointer>pointers[k]).at
             with nogil:
-                predict_blocks(
-                    call.workspace, call.parameters.rows, &call.data, n_rows, first_layer, targets)
+                predict_blocks(team, call.parameters.rows, &call.data, n_rows, first_layer, targets)
             call.check(X, None, None)
         finally:
             if leave:
                 leave_reader(&self._guard)
 
-    def loss_value(self, X, y, sample_weight=None, reduction="mean"):
+    def loss_value(self, X, y, sample_weight=None, reduction="mean", *, n_threads=None):
         """The loss.
 
         Parameters
@@ -321,19 +335,21 @@ cdef class Network:
         sample_weight : array-like of shape (n_samples,), optional
         reduction : "mean" or "sum"
             The sum over the data points, or divided by their number (or by the sum of their weights).
+        n_threads : int or None
+            As in `train`.
 
         Returns
         -------
         float
         """
-        return self._gradients(X, y, sample_weight, reduction, False)[0]
+        return self._gradients(X, y, sample_weight, reduction, n_threads, False)[0]
 
-    def loss_and_gradient(self, X, y, sample_weight=None, reduction="mean"):
+    def loss_and_gradient(self, X, y, sample_weight=None, reduction="mean", *, n_threads=None):
         """The loss and its gradient.
 
         Parameters
         ----------
-        X, y, sample_weight, reduction
+        X, y, sample_weight, reduction, n_threads
             As in `loss_value`.
 
         Returns
@@ -342,47 +358,38 @@ cdef class Network:
         gradient : array of shape (n_parameters,)
             dC/d parameters, in the order of `parameters`.
         """
-        return self._gradients(X, y, sample_weight, reduction, True)
+        return self._gradients(X, y, sample_weight, reduction, n_threads, True)
 
-    cdef tuple _gradients(self, X, y, sample_weight, reduction, bint with_gradient):
+    cdef tuple _gradients(self, X, y, sample_weight, reduction, n_threads, bint with_gradient):
         X, targets, classes, sample_weight = self._checked(X, y, sample_weight)
         cdef bint mean = as_reduction(reduction)
-        cdef Py_ssize_t first, rows, n_rows = X.shape[0]
-        cdef double loss = 0, weight = 0, block_loss, block_weight
-        cdef Rows block
+        cdef Py_ssize_t first, n_rows = X.shape[0]
+        cdef double loss, weight
+        n_threads, n_cpus = as_n_threads(n_threads, self._work(n_rows, 3 if with_gradient else 1))
         cdef bint leave = self._enter_reader()
         cdef Call call
-        cdef Workspace workspace
+        cdef Team team
         cdef Pointer pointer
         gradient = np.empty_like(self._parameters) if with_gradient else None
         try:
             call = Call(self._plan, self._parameters, n_rows, X, targets, classes, sample_weight,
-                        n_sums=n_sums(n_rows) if with_gradient else 0)
-            workspace = call.workspace
+                        n_sums=n_sums(n_rows) if with_gradient else 0, keep_deltas=with_gradient and n_threads > 1)
+            team = Team(self._plan, call.workspace, n_threads, n_cpus)
+            with nogil:
+                enter_callers()
+                flush_denormals()
+                if with_gradient:
+                    team.sum_gradients(call.parameters.rows, &call.data, NULL, n_rows, &loss, &weight)
+                else:
+                    team.sum_losses(call.parameters.rows, &call.data, n_rows, &loss, &weight)
+                set_float_mode(call.float_mode)
+                leave_callers()
+            call.check(X, targets, sample_weight)
             if with_gradient:
                 pointer = Pointer(gradient, True)
                 with nogil:
-                    flush_denormals()
-                    if not workspace.sum_gradients(
-                            call.parameters.rows, &call.data, NULL, n_rows, &loss, &weight):
-                        self._plan.unpack(workspace.sums[0], pointer.at, &workspace.watch)
-                    set_float_mode(call.float_mode)
-            else:
-                first = 0
-                while first < n_rows:
-                    rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
-                    with nogil:
-                        flush_denormals()
-                        block = workspace.rows_from(&call.data, first)
-                        if not workspace.forward(
-                                call.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
-                            block_loss = workspace.output_deltas(&block, NULL, rows, &block_weight)
-                            loss += block_loss
-                            weight += block_weight
-                        set_float_mode(call.float_mode)
-                    call.check(X, targets, sample_weight)
-                    first += BLOCK_ROWS
-            call.check(X, targets, sample_weight)
+                    self._plan.unpack(call.workspace.sums[0], pointer.at, &call.workspace.watch)
+                call.check(X, targets, sample_weight)
         finally:
             if leave:
                 leave_reader(&self._guard)
@@ -426,7 +433,6 @@ cdef class Network:
     cdef list _deltas(self, X, y, list outs, bint of_inputs):
         X, targets, classes, _ = self._checked(X, y, None)
         cdef Py_ssize_t k, first, rows, n_rows = X.shape[0], size
-        cdef double weight
         cdef bint leave = self._enter_reader()
         cdef Call call
         cdef Workspace workspace
@@ -447,7 +453,7 @@ cdef class Network:
                     block = workspace.rows_from(&call.data, first)
                     if not workspace.forward(
                             call.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
-                        workspace.output_deltas(&block, NULL, rows, &weight)
+                        workspace.output_deltas(&block, NULL, rows)
                         workspace.backward(call.parameters.rows, rows, NULL, NULL)
                     set_float_mode(call.float_mode)
                 call.check(X, targets, None)
@@ -469,10 +475,15 @@ cdef class Network:
         targets, classes = checks.as_targets(y, self.dtype, X.shape[0], self.layer_sizes[-1], self.loss)
         return X, targets, classes, checks.as_weights(sample_weight, self.dtype, X.shape[0])
 
+    cdef object _work(self, Py_ssize_t n_rows, Py_ssize_t n_products):
+        """Multiply-adds of a block of rows, with so many products a layer."""
+        return n_products * min(n_rows, <Py_ssize_t>BLOCK_ROWS) * self._parameters.size
+
     # ---- training ----
 
     def train(self, X, y, *, optimizer, batch_size=None, n_epochs=1, shuffle=True, random_state=None,
-              sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None):
+              sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None,
+              n_threads=None):
         """Trains by mini-batches.
 
         Parameters
@@ -501,6 +512,9 @@ cdef class Network:
         callback : callable, optional
             ``callback(state)`` after each epoch, with ``state.epoch``, ``.loss`` and ``.network``; a true result ends
             training. An exception in it ends training and is passed on.
+        n_threads : int or None
+            How many compute together; None for what is worth it, see the notes of the class. The results do not
+            depend on it, not in a bit.
 
         Returns
         -------
@@ -521,7 +535,7 @@ cdef class Network:
         return train_with_order(
             self, X, y, optimizer=optimizer, batch_size=batch_size, n_epochs=n_epochs, shuffle=shuffle,
             random_state=random_state, sample_weight=sample_weight, reduction=reduction, alpha=alpha, tol=tol,
-            n_iter_no_change=n_iter_no_change, callback=callback)
+            n_iter_no_change=n_iter_no_change, callback=callback, n_threads=n_threads)
 
     # ---- the object itself ----
 
@@ -569,8 +583,8 @@ cdef bint as_reduction(reduction) except -1:
 
 def train_with_order(
     Network network, X, y, *, optimizer, batch_size=None, n_epochs=1, order=None, shuffle=True, random_state=None,
-    sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None, loss_scale=1.0,
-    loss_limit=math.inf, losses=None,
+    sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None, n_threads=None,
+    loss_scale=1.0, loss_limit=math.inf, losses=None,
 ):
     """`Network.train`, with what the estimators need beyond it.
 
@@ -608,6 +622,9 @@ def train_with_order(
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
     random_state = checks.as_random_state(random_state)
+    n_threads, n_cpus = as_n_threads(n_threads, network._work(training.batch_size, 3))
+    if training.batch_size == 1:
+        n_threads = 1
 
     cdef Optimizer its_optimizer = optimizer
     network._enter_writer()
@@ -617,7 +634,7 @@ def train_with_order(
         try:
             return _train(
                 network, training, its_optimizer, X, targets, classes, sample_weight, order,
-                random_state if shuffle else None, remaining, callback, loss_limit, losses)
+                random_state if shuffle else None, remaining, callback, n_threads, n_cpus, loss_limit, losses)
         finally:
             leave_writer(&its_optimizer._guard)
     finally:
@@ -626,7 +643,8 @@ def train_with_order(
 
 cdef _train(
     Network network, Training training, Optimizer optimizer, X, targets, classes, sample_weight, order,
-    random_state, Py_ssize_t remaining, callback, double loss_limit, list curve,
+    random_state, Py_ssize_t remaining, callback, Py_ssize_t n_threads, Py_ssize_t n_cpus, double loss_limit,
+    list curve,
 ):
     cdef Plan plan = network._plan
     cdef list state = optimizer._begin(plan, network._parameters, &training.update)
@@ -634,7 +652,7 @@ cdef _train(
     cdef bint fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS
     cdef Call call = Call(
         plan, network._parameters, training.batch_size, X, targets, classes, sample_weight,
-        n_sums=0 if fused else n_sums(training.batch_size))
+        n_sums=0 if fused else n_sums(training.batch_size), keep_deltas=n_threads > 1)
     cdef Block private = Block(plan.parameter_rows * training.update.n_states)
     cdef Block kept = None
     cdef Pointer parameters = Pointer(network._parameters, True), order_pointer
@@ -644,6 +662,7 @@ cdef _train(
     cdef Ending ending = ALL_EPOCHS
     cdef list blocks = []  # the losses of each run of epochs
     training.workspace = call.workspace
+    training.team = Team(plan, call.workspace, n_threads, n_cpus)
     training.workspace.loss_limit = loss_limit
     training.data = call.data
     training.parameters = call.parameters.rows

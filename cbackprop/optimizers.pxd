@@ -27,5 +27,6 @@ cdef class Optimizer:
 
 cdef void next_step(Update* update, double scale) noexcept nogil
 cdef bint apply(
-    const Update* update, Plan plan, const lanes_t* gradients, lanes_t* parameters, Watch* watch) noexcept nogil
+    const Update* update, Plan plan, const lanes_t* gradients, Py_ssize_t first, Py_ssize_t last, lanes_t* parameters,
+    Watch* watch) noexcept nogil
 cdef bint pack_state(Update* update, Plan plan, Watch* watch) noexcept nogil

@@ -233,23 +233,27 @@ cdef void next_step(Update* update, double scale) noexcept nogil:
 
 
 cdef bint apply(
-    const Update* update, Plan plan, const lanes_t* gradients, lanes_t* parameters, Watch* watch
+    const Update* update, Plan plan, const lanes_t* gradients, Py_ssize_t first, Py_ssize_t last, lanes_t* parameters,
+    Watch* watch,
 ) noexcept nogil:
-    """Takes a step of every layer's parameters; returns whether to stop"""
+    """Takes a step of the rows first to last of the private parameters; returns whether to stop"""
     cdef const Layer* layer
     cdef Step for_biases = update.step
-    cdef Py_ssize_t k, r, rows
+    cdef Py_ssize_t k, r, end, rows
     for_biases.alpha = 0
     for k in range(plan.n_layers):
         layer = &plan.layers[k]
-        change(update, plan, &for_biases, gradients, layer.biases, layer.bias_rows, parameters)
-        r = 0
-        while r < layer.weight_rows:
-            rows = min(<Py_ssize_t>ROWS_AT_ONCE, layer.weight_rows - r)
-            change(update, plan, &update.step, gradients, layer.weights + r, rows, parameters)
+        r = max(first, layer.biases)
+        if r < min(last, layer.weights):
+            change(update, plan, &for_biases, gradients, r, min(last, layer.weights) - r, parameters)
+        r = max(first, layer.weights)
+        end = min(last, layer.weights + layer.weight_rows)
+        while r < end:
+            rows = min(<Py_ssize_t>ROWS_AT_ONCE, end - r)
+            change(update, plan, &update.step, gradients, r, rows, parameters)
             if interrupted(watch, rows * plan.kernels.lanes):
                 return True
-            r += ROWS_AT_ONCE
+            r += rows
     return False
 
 

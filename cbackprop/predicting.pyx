@@ -3,9 +3,11 @@
 from libc.stdint cimport uint64_t
 
 from cbackprop._float_mode cimport flush_denormals, set_float_mode
+from cbackprop._threads cimport enter_callers, leave_callers
 from cbackprop._typedefs cimport lanes_t
 from cbackprop.backprop cimport BLOCK_ROWS, Plan, Rows, Workspace
 from cbackprop.dense cimport Layer, forward_directly
+from cbackprop.team cimport Team, n_parts, rows_of
 
 
 cdef bint predict_directly(
@@ -37,28 +39,50 @@ cdef bint predict_directly(
     return good
 
 
-cdef bint predict_blocks(
-    Workspace workspace, const lanes_t* parameters, const Rows* data, Py_ssize_t n_rows,
+cdef struct Prediction:
+    # What the shares of a prediction read.
+    void* team
+    const lanes_t* parameters
+    const Rows* data
+    Py_ssize_t n_rows
+    Py_ssize_t first_layer
+    char** outs
+
+
+cdef void predict_blocks(
+    Team team, const lanes_t* parameters, const Rows* data, Py_ssize_t n_rows,
     Py_ssize_t first_layer,
     char** outs,  # for each layer from the first on (n_rows, n_out) numbers, overwritten
 ) noexcept nogil:
-    """outs[k] := activations of layer first_layer + k; returns whether to stop, see the workspace's fault"""
-    cdef const Layer* layers = workspace.plan.layers
-    cdef Py_ssize_t first = 0, rows, k, size
-    cdef Rows block
+    """outs[k] := activations of layer first_layer + k; the workspace's fault and watch say if something stopped it"""
+    cdef Prediction prediction
     cdef uint64_t mode = flush_denormals()
-    cdef bint stop = False
-    while first < n_rows:
-        rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
-        block = workspace.rows_from(data, first)
-        stop = workspace.forward(parameters, &block, NULL, rows, True)
-        if stop:
-            break
-        for k in range(first_layer, workspace.plan.n_layers + 1):
-            size = layers[k - 1].n_out if k > 0 else layers[0].n_in
-            workspace.plan.kernels.scatter(
-                workspace.activations[k], workspace.stride, size, rows,
-                <lanes_t*>(outs[k - first_layer] + first * size * workspace.plan.itemsize))
-        first += rows
+    prediction.team = <void*>team
+    prediction.parameters, prediction.data, prediction.n_rows = parameters, data, n_rows
+    prediction.first_layer, prediction.outs = first_layer, outs
+    enter_callers()
+    team.choose_shares()
+    team.run(min(team.n_shares, n_parts(n_rows)), predict_share, &prediction)
+    leave_callers()
     set_float_mode(mode)
-    return stop
+
+
+cdef void predict_share(void* context, Py_ssize_t share, Py_ssize_t n_shares) noexcept nogil:
+    """Some of the rows, in blocks, in the share's own workspace"""
+    cdef const Prediction* job = <const Prediction*>context
+    cdef void* workspace = (<Team>job.team).workspaces[share]
+    cdef Py_ssize_t first, last, rows, k, size, n_layers = (<Workspace>workspace).plan.n_layers
+    cdef const Layer* layers = (<Workspace>workspace).plan.layers
+    cdef Rows block
+    rows_of(job.n_rows, share, n_shares, &first, &last)
+    while first < last:
+        rows = min(<Py_ssize_t>BLOCK_ROWS, last - first)
+        block = (<Workspace>workspace).rows_from(job.data, first)
+        if (<Workspace>workspace).forward(job.parameters, &block, NULL, rows, True):
+            return
+        for k in range(job.first_layer, n_layers + 1):
+            size = layers[k - 1].n_out if k > 0 else layers[0].n_in
+            (<Workspace>workspace).plan.kernels.scatter(
+                (<Workspace>workspace).activations[k], (<Workspace>workspace).stride, size, rows,
+                <lanes_t*>(job.outs[k - job.first_layer] + first * size * (<Workspace>workspace).plan.itemsize))
+        first += rows

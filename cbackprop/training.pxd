@@ -8,6 +8,7 @@ from cbackprop._kernels.table cimport Online
 from cbackprop._typedefs cimport lanes_t
 from cbackprop.backprop cimport Plan, Rows, Workspace
 from cbackprop.optimizers cimport Update
+from cbackprop.team cimport Team
 
 cdef extern from *:
     """
@@ -38,6 +39,7 @@ cdef enum Ending:
 cdef class Training:
     cdef Plan plan
     cdef Workspace workspace
+    cdef Team team
     cdef Rows data
     cdef Update update
     cdef lanes_t* parameters  # private, in panels

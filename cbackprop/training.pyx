@@ -9,10 +9,11 @@ from libc.string cimport memcpy
 
 from cbackprop._float_mode cimport flush_denormals, set_float_mode
 from cbackprop._kernels.table cimport IDENTITY, PLAIN_SGD, SQUARED_ERROR
+from cbackprop._threads cimport enter_callers, leave_callers
 from cbackprop._watch cimport interrupted
 from cbackprop.backprop cimport BLOCK_ROWS, NO_FAULT, Rows
 from cbackprop.dense cimport Layer
-from cbackprop.optimizers cimport apply, next_step
+from cbackprop.optimizers cimport next_step
 
 
 cdef enum:
@@ -77,7 +78,10 @@ cdef class Training:
     cdef Ending run(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil:
         """Up to n_epochs epochs; losses[:n_done] are those finished, and the public parameters are of the last"""
         cdef uint64_t mode = flush_denormals()
-        cdef Ending ending = self.epochs(n_epochs, losses, n_done)
+        cdef Ending ending
+        enter_callers()
+        ending = self.epochs(n_epochs, losses, n_done)
+        leave_callers()
         if self.kept != NULL and n_done[0] > 0:
             self.publish(self.kept, self.kept + self.plan.parameter_rows)
         set_float_mode(mode)
@@ -194,16 +198,15 @@ cdef class Training:
 
     cdef double step(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil:
         """One batch, one update; returns the loss before it"""
-        cdef double loss, weight, scale
+        cdef double loss = 0, weight = 0, scale
         # One block and the plain rule: gradients go into the parameters straight from the registers.
         cdef bint fused = self.update.rule == PLAIN_SGD and n_rows <= BLOCK_ROWS
         if fused:
-            if self.workspace.forward(self.parameters, data, order, n_rows, self.plan.loss == SQUARED_ERROR):
+            if self.team.block(self.parameters, data, order, n_rows, &loss, &weight):
                 return 0
-            loss = self.workspace.output_deltas(data, order, n_rows, &weight)
-        elif self.workspace.sum_gradients(self.parameters, data, order, n_rows, &loss, &weight):
+        elif self.team.sum_gradients(self.parameters, data, order, n_rows, &loss, &weight):
             return 0
-        if self.workspace.fault != NO_FAULT or weight == 0:
+        if weight == 0:
             return 0
         scale = 1 / weight if self.mean else 1
         loss *= scale * self.loss_scale
@@ -213,9 +216,9 @@ cdef class Training:
             return loss
         next_step(&self.update, scale)
         if fused:
-            self.workspace.backward(self.parameters, n_rows, &self.update.step, self.parameters)
+            self.team.gradients(self.parameters, n_rows, &self.update.step, self.parameters)
         else:
-            apply(&self.update, self.plan, self.workspace.sums[0], self.parameters, &self.workspace.watch)
+            self.team.take_step(&self.update, self.parameters)
         return loss
 
     cdef double penalty(self) noexcept nogil:

@@ -17,8 +17,8 @@ SOURCES = ROOT / "cbackprop"
 # so also from its neighbours, as long as no circle arises.
 FLOORS = (
     ("_typedefs",),
-    ("_kernels", "_memory", "_watch", "_guard", "_float_mode", "_checks"),
-    ("dense", "activations", "losses", "optimizers", "backprop"),
+    ("_kernels", "_memory", "_watch", "_guard", "_float_mode", "_checks", "_threads", "_cpus"),
+    ("dense", "activations", "losses", "optimizers", "backprop", "team"),
     ("training", "predicting"),
     ("_call",),
     ("network",),
@@ -45,8 +45,13 @@ KERNELS = (
 )
 # Compiled for each instruction set: pointers and sizes.
 ARITHMETIC = KERNELS[: KERNELS.index("dispatch")]
-# The kernels' face for tests and measurements takes arrays, as the rooms of the next floor do.
-ALSO = {"_kernels.testing": {"_memory"}}
+ALSO = {
+    # The kernels' face for tests and measurements takes arrays, as the rooms of the next floor do.
+    "_kernels.testing": {"_memory"},
+    # While a thread waits for others it looks at the clock; they compute in its mode.
+    "_threads": {"_watch", "_float_mode"},
+    "_cpus": {"_checks"},
+}
 
 KERNEL_LINES, OTHER_LINES = 250, 500
 

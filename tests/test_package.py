@@ -86,8 +86,9 @@ def test_every_extension_is_there():
         if path.name.endswith(suffixes)
     }
     modules = {
-        *("_memory", "activations", "dense", "losses", "backprop", "optimizers"),
-        *("training", "predicting", "_call", "network", "_kernels/dispatch", "_kernels/testing"),
+        *("_memory", "_threads", "activations", "dense", "losses", "backprop", "optimizers"),
+        *("team", "training", "predicting", "_call", "network"),
+        *("_kernels/dispatch", "_kernels/testing"),
     }
     variants = {
         f"_kernels/_{isa.replace('-', '_')}_{precision}"
@@ -269,7 +270,7 @@ def test_there_is_something_to_document():
     assert {"Network.train", "dense.forward", "activations.sigmoid", "show_config"} <= set(
         CALLABLES
     )
-    assert parameters_of(cbackprop.Network.predict) == ["X", "out"]
+    assert parameters_of(cbackprop.Network.predict) == ["X", "out", "n_threads"]
 
 
 @pytest.mark.parametrize("name", CALLABLES)

@@ -580,6 +580,7 @@ def test_signal_handlers_run_during_predictions():
         ("shuffle", None),
         ("huge", None),
         ("huge", "baseline"),
+        ("threads", None),
         ("beginning", None),
     ],
 )

@@ -141,6 +141,31 @@ def huge():
     return found
 
 
+def threads():
+    """One huge step, or prediction, divided among threads."""
+    network, X, y = large_network()
+    before = network.parameters.copy()
+    optimizers = {"descent": SGD(1e-4), "Adam": Adam()}
+    found = {}
+    for n_threads in (2, 3):
+        for name, optimizer in optimizers.items():
+
+            def train(optimizer=optimizer, n_threads=n_threads):
+                network.train(X, y, optimizer=optimizer, n_threads=n_threads)
+
+            found[f"{name} with {n_threads}"] = delays(train, (0.3,))
+            assert optimizer.n_steps == 0
+        for name, call in {
+            "loss_value": network.loss_value, "predict": lambda X, _, **n: network.predict(X, **n),
+        }.items():  # fmt: skip
+            found[f"{name} with {n_threads}"] = delays(
+                lambda call=call, n_threads=n_threads: call(X, y, n_threads=n_threads), (0.2,)
+            )
+    assert np.array_equal(network.parameters, before)
+    assert trains_on(network, optimizers["descent"], X[:8], y[:8])
+    return found
+
+
 def beginning():
     """The same before the first product, when parameters are laid out for the kernels."""
     network, X, y = large_network()
@@ -191,6 +216,6 @@ def shuffle():
 
 
 if __name__ == "__main__":
-    cases = {case.__name__: case for case in (steps, huge, beginning, rows, shuffle)}
+    cases = {case.__name__: case for case in (steps, huge, threads, beginning, rows, shuffle)}
     with sender:
         print(json.dumps(cases[sys.argv[1]]()))

@@ -1,0 +1,266 @@
+/* Teams of threads on the C library's own: borrowed for a call, fed with jobs, asleep when there are none.
+
+A team is the calling thread and workers out of one pool for the whole process. A job is a function that does one
+numbered share of a piece of work; the caller does share 0. Workers that nobody has borrowed wait in the pool; one is
+made only if none waits there. They never end: the process's end ends them wherever they are.
+
+A worker computes in the caller's floating-point mode: _float_mode.pxd is to be included before. */
+
+#ifndef CBACKPROP_THREADS_H
+#define CBACKPROP_THREADS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef void (*cbackprop_job)(void *context, ptrdiff_t share, ptrdiff_t n_shares);
+typedef void (*cbackprop_look)(void *context);
+
+#if defined(_WIN32)
+
+typedef struct { ptrdiff_t n_threads; } cbackprop_team;
+
+static cbackprop_team *cbackprop_hire(ptrdiff_t n_threads) { (void)n_threads; return NULL; }
+static void cbackprop_dismiss(cbackprop_team *team) { (void)team; }
+static int cbackprop_is_left(const cbackprop_team *team) { (void)team; return 0; }
+static int cbackprop_run(
+    cbackprop_team *team, ptrdiff_t n_shares, cbackprop_job job, void *context, cbackprop_look look, void *watch) {
+    (void)team; (void)n_shares; (void)job; (void)context; (void)look; (void)watch;
+    return 0;
+}
+static void cbackprop_enter(void) {}
+static void cbackprop_leave(void) {}
+static long cbackprop_callers(void) { return 1; }
+static int cbackprop_watch_forks(void) { return 0; }
+
+#else
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+static void cbackprop_pause(void) {
+#if defined(__SSE2__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb");
+#endif
+}
+
+enum {
+    CBACKPROP_SPINS = 1000, /* some tens of microseconds, longer than what lies between two jobs of a step */
+    CBACKPROP_STACK = 1 << 20,
+    CBACKPROP_LOOK_MS = 20
+};
+
+/* ---- a number that one thread counts up and another waits for ---- */
+
+typedef struct {
+    long value;
+    int asleep; /* whether somebody waits without spinning */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+} __attribute__((aligned(64))) cbackprop_gate;
+
+static void cbackprop_count(cbackprop_gate *gate) {
+    /* One side writes the value and then looks for sleepers, the other says that it sleeps and then looks at the
+       value: in one order for all, so that at least one of them sees the other. */
+    __atomic_add_fetch(&gate->value, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&gate->asleep, __ATOMIC_SEQ_CST)) {
+        pthread_mutex_lock(&gate->mutex);
+        pthread_cond_signal(&gate->changed);
+        pthread_mutex_unlock(&gate->mutex);
+    }
+}
+
+/* Returns whether the value is there; with look_ms > 0 it gives up after so long, asleep. */
+static int cbackprop_await(cbackprop_gate *gate, long value, int look_ms) {
+    struct timespec until;
+    int late = 0;
+    for (int i = 0; i < CBACKPROP_SPINS; i++) {
+        if (__atomic_load_n(&gate->value, __ATOMIC_ACQUIRE) == value)
+            return 1;
+        cbackprop_pause();
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += look_ms * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&gate->mutex);
+    __atomic_store_n(&gate->asleep, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&gate->value, __ATOMIC_SEQ_CST) != value && !late)
+        late = look_ms ? pthread_cond_timedwait(&gate->changed, &gate->mutex, &until)
+                       : pthread_cond_wait(&gate->changed, &gate->mutex);
+    __atomic_store_n(&gate->asleep, 0, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&gate->mutex);
+    return !late;
+}
+
+/* ---- workers ---- */
+
+typedef struct cbackprop_worker {
+    cbackprop_gate given, done; /* numbers of jobs */
+    cbackprop_job job;
+    void *context;
+    ptrdiff_t share, n_shares;
+    uint64_t float_mode;
+    struct cbackprop_worker *next; /* in the pool, or in a team */
+} cbackprop_worker;
+
+typedef struct {
+    ptrdiff_t n_threads; /* with the caller */
+    cbackprop_worker *workers;
+    long process; /* in which they live */
+} cbackprop_team;
+
+static struct {
+    pthread_mutex_t mutex;
+    cbackprop_worker *idle;
+    long process; /* counts the forks that led here: a child has none of its parent's threads */
+    long callers; /* that compute at this moment */
+} cbackprop_pool = {PTHREAD_MUTEX_INITIALIZER, NULL, 0, 0};
+
+static __thread long cbackprop_inside; /* of the callers, how many are this thread (a signal handler may compute) */
+
+static void *cbackprop_work(void *argument) {
+    cbackprop_worker *worker = (cbackprop_worker *)argument;
+    for (long job = 1;; job++) {
+        cbackprop_await(&worker->given, job, 0);
+        cbackprop_set_float_mode(worker->float_mode);
+        worker->job(worker->context, worker->share, worker->n_shares);
+        cbackprop_count(&worker->done);
+    }
+    return NULL;
+}
+
+static cbackprop_worker *cbackprop_new_worker(void) {
+    cbackprop_worker *worker = NULL;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    int failed;
+    if (posix_memalign((void **)&worker, 64, sizeof(cbackprop_worker)))
+        return NULL;
+    *worker = (cbackprop_worker){
+        .given = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER},
+        .done = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}};
+    if (pthread_attr_init(&attributes)) {
+        free(worker);
+        return NULL;
+    }
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, CBACKPROP_STACK);
+    /* signals go to Python's threads */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&thread, &attributes, cbackprop_work, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (failed) {
+        free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+/* ---- forks ---- */
+
+static void cbackprop_before_fork(void) { pthread_mutex_lock(&cbackprop_pool.mutex); }
+static void cbackprop_in_parent(void) { pthread_mutex_unlock(&cbackprop_pool.mutex); }
+static void cbackprop_in_child(void) {
+    cbackprop_pool.idle = NULL;
+    cbackprop_pool.process++;
+    cbackprop_pool.callers = cbackprop_inside;
+    pthread_mutex_unlock(&cbackprop_pool.mutex);
+}
+
+static int cbackprop_watch_forks(void) {
+    return pthread_atfork(cbackprop_before_fork, cbackprop_in_parent, cbackprop_in_child);
+}
+
+/* ---- teams ---- */
+
+/* As many threads as can be had, up to n_threads; NULL: none but the caller. */
+static cbackprop_team *cbackprop_hire(ptrdiff_t n_threads) {
+    cbackprop_worker *worker;
+    cbackprop_team *team = malloc(sizeof(cbackprop_team));
+    if (!team)
+        return NULL;
+    team->n_threads = 1;
+    team->workers = NULL;
+    pthread_mutex_lock(&cbackprop_pool.mutex);
+    team->process = cbackprop_pool.process;
+    while (team->n_threads < n_threads) {
+        worker = cbackprop_pool.idle;
+        if (worker)
+            cbackprop_pool.idle = worker->next;
+        else if (!(worker = cbackprop_new_worker()))
+            break;
+        worker->next = team->workers;
+        team->workers = worker;
+        team->n_threads++;
+    }
+    pthread_mutex_unlock(&cbackprop_pool.mutex);
+    return team;
+}
+
+/* Its workers go back to the pool. */
+static void cbackprop_dismiss(cbackprop_team *team) {
+    cbackprop_worker *worker;
+    pthread_mutex_lock(&cbackprop_pool.mutex);
+    while ((worker = team->workers)) {
+        team->workers = worker->next;
+        if (team->process == cbackprop_pool.process) {
+            worker->next = cbackprop_pool.idle;
+            cbackprop_pool.idle = worker;
+        } else
+            free(worker);
+    }
+    pthread_mutex_unlock(&cbackprop_pool.mutex);
+    free(team);
+}
+
+/* Whether this is a child of the process that hired the team, and its threads are not here. */
+static int cbackprop_is_left(const cbackprop_team *team) { return team->process != cbackprop_pool.process; }
+
+/* Does all shares of a job, up to n_threads of them, and returns whether they are done: not if the caller forked the
+   process meanwhile (in a signal handler of Python's) and this is the child. While the caller waits for the others, it
+   looks from time to time. */
+static int cbackprop_run(
+    cbackprop_team *team, ptrdiff_t n_shares, cbackprop_job job, void *context, cbackprop_look look, void *watch) {
+    cbackprop_worker *worker = team->workers;
+    uint64_t float_mode = cbackprop_float_mode();
+    for (ptrdiff_t share = 1; share < n_shares; share++) {
+        worker->job = job;
+        worker->context = context;
+        worker->share = share;
+        worker->n_shares = n_shares;
+        worker->float_mode = float_mode;
+        cbackprop_count(&worker->given);
+        worker = worker->next;
+    }
+    job(context, 0, n_shares);
+    worker = team->workers;
+    for (ptrdiff_t share = 1; share < n_shares; share++) {
+        do {
+            if (cbackprop_is_left(team))
+                return 0;
+        } while (!cbackprop_await(&worker->done, worker->given.value, CBACKPROP_LOOK_MS) && (look(watch), 1));
+        worker = worker->next;
+    }
+    return 1;
+}
+
+/* Whoever computes says so, with a team or without, for others to leave a core to it. */
+static void cbackprop_enter(void) {
+    cbackprop_inside++;
+    __atomic_add_fetch(&cbackprop_pool.callers, 1, __ATOMIC_RELAXED);
+}
+static void cbackprop_leave(void) {
+    cbackprop_inside--;
+    __atomic_sub_fetch(&cbackprop_pool.callers, 1, __ATOMIC_RELAXED);
+}
+static long cbackprop_callers(void) { return __atomic_load_n(&cbackprop_pool.callers, __ATOMIC_RELAXED); }
+
+#endif
+#endif

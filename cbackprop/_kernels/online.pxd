@@ -22,10 +22,11 @@ cdef inline double online_rows(Activation f, Py_ssize_t n_vectors, const Online*
     cdef vec[64] a, b, d, w, mask  # n_vectors at most
     cdef vec[16] sums
     cdef real_t[64] valid
-    cdef vec minus_rate = vset(<real_t>-job.learning_rate), factor, gradient
+    cdef vec minus_rate = vset(<real_t>-job.learning_rate), factor, factor_before, updated
     cdef vec error, c = vset((<real_t*>job.out_bias)[0])  # the same in every lane
     cdef double total = 0
     cdef const real_t* x
+    cdef const real_t* x_before = X + (job.order[0] if job.order != NULL else 0) * n_in
     cdef real_t* target
     cdef Py_ssize_t r, i, v, row
     for v in range(n_vectors):
@@ -33,16 +34,20 @@ cdef inline double online_rows(Activation f, Py_ssize_t n_vectors, const Online*
         b[v] = vload(biases + v * VECTOR_LANES)
         w[v] = vload(out_weights + v * VECTOR_LANES)
         mask[v] = vload(valid + v % VECTORS * VECTOR_LANES)
+        d[v] = vset(0)
     for r in range(job.n_rows):
         row = job.order[r] if job.order != NULL else r
         x = X + row * n_in
         for v in range(n_vectors):
             a[v] = b[v]
         for i in range(n_in):
-            factor = vset(x[i])
+            factor, factor_before = vset(x[i]), vset(x_before[i])
             for v in range(n_vectors):
-                a[v] = vfma(factor, vload(
-                    weights + (v // VECTORS * n_in + i) * LANES + v % VECTORS * VECTOR_LANES), a[v])
+                # the row before takes its step where this row needs the weights, not through memory
+                target = weights + (v // VECTORS * n_in + i) * LANES + v % VECTORS * VECTOR_LANES
+                updated = vfma(minus_rate, vfma(factor_before, d[v], vset(0)), vload(target))
+                vstore(target, updated)
+                a[v] = vfma(factor, updated, a[v])
         for v in range(VECTORS):
             sums[v] = vset(0)
         for v in range(n_vectors):
@@ -56,12 +61,11 @@ cdef inline double online_rows(Activation f, Py_ssize_t n_vectors, const Online*
             # beyond the last hidden unit the activation is f(0), but the weight must stay zero
             w[v] = vfma(minus_rate, vfma(error, a[v] * mask[v], vset(0)), w[v])
             b[v] = vfma(minus_rate, d[v], b[v])
-        for i in range(n_in):
-            factor = vset(x[i])
-            for v in range(n_vectors):
-                target = weights + (v // VECTORS * n_in + i) * LANES + v % VECTORS * VECTOR_LANES
-                gradient = vfma(factor, d[v], vset(0))
-                vstore(target, vfma(minus_rate, gradient, vload(target)))
+        x_before = x
+    for i in range(n_in):
+        for v in range(n_vectors):
+            target = weights + (v // VECTORS * n_in + i) * LANES + v % VECTORS * VECTOR_LANES
+            vstore(target, vfma(minus_rate, vfma(vset(x_before[i]), d[v], vset(0)), vload(target)))
     for v in range(n_vectors):
         vstore(biases + v * VECTOR_LANES, b[v])
         vstore(out_weights + v * VECTOR_LANES, w[v])

@@ -143,12 +143,12 @@ cdef inline void dense_deltas_below(
 cdef inline void pack_transposed(
     const real_t* source, Py_ssize_t source_stride,  # (ceil(depth / LANES), source_stride / LANES, LANES)
     Py_ssize_t columns, Py_ssize_t depth,
-    real_t* out,  # (depth, LANES), overwritten, zero from `columns` on
+    real_t* out,  # (depth rounded up to LANES, LANES), overwritten, zero from `columns` on
 ) noexcept nogil:
     """out[k, column] := source[k // LANES, column, k % LANES]"""
     cdef Py_ssize_t lane, column
     while depth > 0:
-        if columns == LANES and depth >= LANES:
+        if columns == LANES:
             transpose_square(source, out)
         else:
             for lane in range(min(LANES, depth)):

@@ -380,10 +380,11 @@ def test_gradients_with_a_step_are_gradients_and_then_sgd(kernels):
         X = kernels.panels(kernels.random(n_rows, n_in))
         D = kernels.panels(kernels.random(n_rows, n_out, seed=1))
         W, b = kernels.random(n_in, n_out), kernels.random(1, n_out)
-        fused, apart = kernels.panels(W), kernels.panels(W)
-        kernels.gradients(X, D, step=STEP, weights=fused)
-        kernels.update("sgd", kernels.gradients(X, D).memory, STEP, apart.memory)
-        assert_same_bits(fused.matrix, apart.matrix, n_rows, n_in, n_out)
+        for step in (STEP, STEP | {"alpha": 0}):
+            fused, apart = kernels.panels(W), kernels.panels(W)
+            kernels.gradients(X, D, step=step, weights=fused)
+            kernels.update("sgd", kernels.gradients(X, D).memory, step, apart.memory)
+            assert_same_bits(fused.matrix, apart.matrix, n_rows, n_in, n_out)
         fused, apart = kernels.panels(b), kernels.panels(b)
         kernels.bias_gradients(D, STEP, fused)
         # alpha is for weights alone

@@ -71,7 +71,7 @@ cdef inline void bias_panels(
 ) noexcept nogil:
     """The bias gradients of a few panels; their number is a constant"""
     cdef vec[64] totals
-    cdef vec minus_rate, scale
+    cdef vec minus_step
     cdef Py_ssize_t r, i
     for i in range(panels * VECTORS):
         totals[i] = vload(d + i // VECTORS * d_stride + i % VECTORS * (LANES // VECTORS))
@@ -79,10 +79,10 @@ cdef inline void bias_panels(
         for i in range(panels * VECTORS):
             totals[i] = totals[i] + vload(d + r * LANES + i // VECTORS * d_stride + i % VECTORS * (LANES // VECTORS))
     if step != NULL:
-        minus_rate, scale = vset(<real_t>-step.learning_rate), vset(<real_t>step.scale)
+        minus_step = vset(<real_t>(-step.learning_rate * step.scale))
     for i in range(panels * VECTORS):
         if step != NULL:
-            totals[i] = vfma(minus_rate, totals[i] * scale, vload(out + i * (LANES // VECTORS)))
+            totals[i] = vfma(minus_step, totals[i], vload(out + i * (LANES // VECTORS)))
         vstore(out + i * (LANES // VECTORS), totals[i])
 
 

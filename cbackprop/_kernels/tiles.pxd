@@ -78,12 +78,12 @@ cdef inline void gradient_tile(
     const Step* step,  # NULL: out is overwritten by the gradient; else it is updated by it
     real_t* out, Py_ssize_t out_stride,  # (panels, out_stride / LANES, LANES), in `features` rows
 ) noexcept nogil:
-    """out := a.T @ d, or out -= learning_rate * scale * (a.T @ d + alpha * out); each a.T @ d one chain along rows
+    """out := a.T @ d, or out -= (learning_rate * scale) * (a.T @ d + alpha * out); each a.T @ d one chain along rows
 
     A half left out is overwritten by zeros, or as it was.
     """
     cdef some_vec[32] sums
-    cdef some_vec factor, parameters, alpha, scale, minus_rate
+    cdef some_vec factor, parameters, alpha, minus_step
     cdef real_t* target
     cdef Py_ssize_t width = sizeof(some_vec) // sizeof(real_t), n = columns // width
     cdef Py_ssize_t _r, f, i
@@ -101,17 +101,20 @@ cdef inline void gradient_tile(
         a += LANES
         d += LANES
     if step != NULL:
-        alpha = everywhere(like, <real_t>step.alpha)
-        scale = everywhere(like, <real_t>step.scale)
-        minus_rate = everywhere(like, <real_t>-step.learning_rate)
+        minus_step = everywhere(like, <real_t>(-step.learning_rate * step.scale))
+        if step.alpha != 0:
+            alpha = everywhere(like, <real_t>step.alpha)
+            for f in range(features):
+                for i in range(n):
+                    parameters = load(like, out + i * width // LANES * out_stride + f * LANES + i * width % LANES)
+                    sums[f * n + i] = fma(alpha, parameters, sums[f * n + i])
     for f in range(features):
         for i in range(n):
             target = out + i * width // LANES * out_stride + f * LANES + i * width % LANES
             if step == NULL:
                 store(target, sums[f * n + i])
             else:
-                parameters = load(like, target)
-                store(target, fma(minus_rate, fma(alpha, parameters, sums[f * n + i]) * scale, parameters))
+                store(target, fma(minus_step, sums[f * n + i], load(like, target)))
         if step == NULL:
             for i in range(n, LANES // width):
                 store(out + f * LANES + i * width, everywhere(like, 0))

@@ -10,7 +10,7 @@ from cbackprop._typedefs cimport lanes_t
 cdef inline vec mean_gradient(
     const real_t* gradients, const real_t* parameters, const Step* step
 ) noexcept nogil:
-    """scale * (gradients + alpha * parameters): what the gradient tile takes, too"""
+    """scale * (gradients + alpha * parameters)"""
     return vfma(vset(<real_t>step.alpha), vload(parameters), vload(gradients)) * vset(<real_t>step.scale)
 
 
@@ -19,12 +19,13 @@ cdef inline void sgd(
     lanes_t* first, lanes_t* second,  # not used
     lanes_t* parameters,  # (n_rows,), updated
 ) noexcept nogil:
-    """parameters -= learning_rate * gradient"""
+    """parameters -= (learning_rate * scale) * (gradients + alpha * parameters): what the gradient tile does, too"""
     cdef real_t* w = <real_t*>parameters
-    cdef vec minus_rate = vset(<real_t>-step.learning_rate)
+    cdef vec minus_step = vset(<real_t>(-step.learning_rate * step.scale)), alpha = vset(<real_t>step.alpha)
     cdef Py_ssize_t i
     for i in range(0, n_rows * VECTORS):
-        vstore(w, vfma(minus_rate, mean_gradient(<const real_t*>gradients + i * VECTOR_LANES, w, step), vload(w)))
+        vstore(w, vfma(
+            minus_step, vfma(alpha, vload(w), vload(<const real_t*>gradients + i * VECTOR_LANES)), vload(w)))
         w += VECTOR_LANES
 
 

@@ -24,6 +24,7 @@ class Cbackprop(Peer):
 
     def restart(self):
         self._network.parameters = self.problem.parameters
+        self._random_state = np.random.RandomState(SHUFFLE_SEED)
 
     def train(self, n_steps):
         self._network.train(
@@ -32,7 +33,7 @@ class Cbackprop(Peer):
             optimizer=self.make_optimizer(),
             batch_size=self.problem.batch_size,
             n_epochs=n_steps // self.problem.steps_per_epoch,
-            random_state=np.random.RandomState(SHUFFLE_SEED),
+            random_state=self._random_state,
         )
 
     @property

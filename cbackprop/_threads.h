@@ -13,7 +13,6 @@ A worker computes in the caller's floating-point mode: _float_mode.pxd is to be 
 #include <stdint.h>
 
 typedef void (*cbackprop_job)(void *context, ptrdiff_t share, ptrdiff_t n_shares);
-typedef void (*cbackprop_look)(void *context);
 
 #if defined(_WIN32)
 
@@ -22,11 +21,12 @@ typedef struct { ptrdiff_t n_threads; } cbackprop_team;
 static cbackprop_team *cbackprop_hire(ptrdiff_t n_threads) { (void)n_threads; return NULL; }
 static void cbackprop_dismiss(cbackprop_team *team) { (void)team; }
 static int cbackprop_is_left(const cbackprop_team *team) { (void)team; return 0; }
-static int cbackprop_run(
-    cbackprop_team *team, ptrdiff_t n_shares, cbackprop_job job, void *context, cbackprop_look look, void *watch) {
-    (void)team; (void)n_shares; (void)job; (void)context; (void)look; (void)watch;
-    return 0;
+static void cbackprop_give(
+    cbackprop_team *team, ptrdiff_t n_shares, cbackprop_job job, void *context) {
+    (void)team; (void)n_shares; (void)job; (void)context;
 }
+static int cbackprop_claim(cbackprop_team *team, ptrdiff_t share) { (void)team; (void)share; return 1; }
+static int cbackprop_wait(cbackprop_team *team, ptrdiff_t share) { (void)team; (void)share; return 1; }
 static void cbackprop_enter(void) {}
 static void cbackprop_leave(void) {}
 static long cbackprop_callers(void) { return 1; }
@@ -53,7 +53,7 @@ enum {
     CBACKPROP_LOOK_MS = 20
 };
 
-/* ---- a number that one thread counts up and another waits for ---- */
+/* ---- a number that one thread changes and another waits for ---- */
 
 typedef struct {
     long value;
@@ -62,10 +62,10 @@ typedef struct {
     pthread_cond_t changed;
 } __attribute__((aligned(64))) cbackprop_gate;
 
-static void cbackprop_count(cbackprop_gate *gate) {
+static void cbackprop_change(cbackprop_gate *gate, long value) {
     /* One side writes the value and then looks for sleepers, the other says that it sleeps and then looks at the
        value: in one order for all, so that at least one of them sees the other. */
-    __atomic_add_fetch(&gate->value, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&gate->value, value, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&gate->asleep, __ATOMIC_SEQ_CST)) {
         pthread_mutex_lock(&gate->mutex);
         pthread_cond_signal(&gate->changed);
@@ -73,13 +73,14 @@ static void cbackprop_count(cbackprop_gate *gate) {
     }
 }
 
-/* Returns whether the value is there; with look_ms > 0 it gives up after so long, asleep. */
-static int cbackprop_await(cbackprop_gate *gate, long value, int look_ms) {
+/* Waits for another value than the last one, and returns it; with look_ms > 0 it gives up after so long, asleep. */
+static long cbackprop_await(cbackprop_gate *gate, long last, int look_ms) {
     struct timespec until;
+    long value;
     int late = 0;
     for (int i = 0; i < CBACKPROP_SPINS; i++) {
-        if (__atomic_load_n(&gate->value, __ATOMIC_ACQUIRE) == value)
-            return 1;
+        if ((value = __atomic_load_n(&gate->value, __ATOMIC_ACQUIRE)) != last)
+            return value;
         cbackprop_pause();
     }
     clock_gettime(CLOCK_REALTIME, &until);
@@ -88,18 +89,19 @@ static int cbackprop_await(cbackprop_gate *gate, long value, int look_ms) {
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&gate->mutex);
     __atomic_store_n(&gate->asleep, 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&gate->value, __ATOMIC_SEQ_CST) != value && !late)
+    while ((value = __atomic_load_n(&gate->value, __ATOMIC_SEQ_CST)) == last && !late)
         late = look_ms ? pthread_cond_timedwait(&gate->changed, &gate->mutex, &until)
                        : pthread_cond_wait(&gate->changed, &gate->mutex);
     __atomic_store_n(&gate->asleep, 0, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&gate->mutex);
-    return !late;
+    return value;
 }
 
 /* ---- workers ---- */
 
 typedef struct cbackprop_worker {
-    cbackprop_gate given, done; /* numbers of jobs */
+    cbackprop_gate given, done; /* the numbers of the last jobs */
+    long claimed; /* the number of the last job that somebody began: the worker, or a caller who would have waited */
     cbackprop_job job;
     void *context;
     ptrdiff_t share, n_shares;
@@ -122,13 +124,22 @@ static struct {
 
 static __thread long cbackprop_inside; /* of the callers, how many are this thread (a signal handler may compute) */
 
+static int cbackprop_begin(cbackprop_worker *worker, long job) {
+    long before = __atomic_load_n(&worker->claimed, __ATOMIC_RELAXED);
+    return before < job && __atomic_compare_exchange_n(
+        &worker->claimed, &before, job, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 static void *cbackprop_work(void *argument) {
     cbackprop_worker *worker = (cbackprop_worker *)argument;
-    for (long job = 1;; job++) {
-        cbackprop_await(&worker->given, job, 0);
+    long job = 0;
+    for (;;) {
+        job = cbackprop_await(&worker->given, job, 0);
+        if (!cbackprop_begin(worker, job))
+            continue;
         cbackprop_set_float_mode(worker->float_mode);
         worker->job(worker->context, worker->share, worker->n_shares);
-        cbackprop_count(&worker->done);
+        cbackprop_change(&worker->done, job);
     }
     return NULL;
 }
@@ -223,11 +234,15 @@ static void cbackprop_dismiss(cbackprop_team *team) {
 /* Whether this is a child of the process that hired the team, and its threads are not here. */
 static int cbackprop_is_left(const cbackprop_team *team) { return team->process != cbackprop_pool.process; }
 
-/* Does all shares of a job, up to n_threads of them, and returns whether they are done: not if the caller forked the
-   process meanwhile (in a signal handler of Python's) and this is the child. While the caller waits for the others, it
-   looks from time to time. */
-static int cbackprop_run(
-    cbackprop_team *team, ptrdiff_t n_shares, cbackprop_job job, void *context, cbackprop_look look, void *watch) {
+static cbackprop_worker *cbackprop_worker_of(cbackprop_team *team, ptrdiff_t share) {
+    cbackprop_worker *worker = team->workers;
+    while (--share)
+        worker = worker->next;
+    return worker;
+}
+
+/* Hands out all shares of a job but the caller's. */
+static void cbackprop_give(cbackprop_team *team, ptrdiff_t n_shares, cbackprop_job job, void *context) {
     cbackprop_worker *worker = team->workers;
     uint64_t float_mode = cbackprop_float_mode();
     for (ptrdiff_t share = 1; share < n_shares; share++) {
@@ -236,19 +251,26 @@ static int cbackprop_run(
         worker->share = share;
         worker->n_shares = n_shares;
         worker->float_mode = float_mode;
-        cbackprop_count(&worker->given);
+        cbackprop_change(&worker->given, worker->given.value + 1);
         worker = worker->next;
     }
-    job(context, 0, n_shares);
-    worker = team->workers;
-    for (ptrdiff_t share = 1; share < n_shares; share++) {
-        do {
-            if (cbackprop_is_left(team))
-                return 0;
-        } while (!cbackprop_await(&worker->done, worker->given.value, CBACKPROP_LOOK_MS) && (look(watch), 1));
-        worker = worker->next;
-    }
+}
+
+/* Whether a share has not begun, and is now the caller's to do. */
+static int cbackprop_claim(cbackprop_team *team, ptrdiff_t share) {
+    cbackprop_worker *worker = cbackprop_worker_of(team, share);
+    long job = worker->given.value;
+    if (!cbackprop_begin(worker, job))
+        return 0;
+    __atomic_store_n(&worker->done.value, job, __ATOMIC_RELAXED); /* the caller will not wait for it */
     return 1;
+}
+
+/* Waits for a share that a worker has begun, or for some milliseconds; whether it is done. */
+static int cbackprop_wait(cbackprop_team *team, ptrdiff_t share) {
+    cbackprop_worker *worker = cbackprop_worker_of(team, share);
+    long job = worker->given.value, done = __atomic_load_n(&worker->done.value, __ATOMIC_ACQUIRE);
+    return done == job || cbackprop_await(&worker->done, done, CBACKPROP_LOOK_MS) == job;
 }
 
 /* Whoever computes says so, with a team or without, for others to leave a core to it. */

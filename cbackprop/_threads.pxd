@@ -14,7 +14,7 @@ cdef class Threads:
     cdef void* _team
     cdef Py_ssize_t n_threads  # as many as could be had
     cdef Py_ssize_t n_here(self) noexcept nogil
-    cdef bint run(self, Py_ssize_t n_shares, job_t job, void* context, Watch* watch) noexcept nogil
+    cdef bint run(self, Py_ssize_t n_shares, job_t job, void* context, Watch** watches) noexcept nogil
 
 cdef void enter_callers() noexcept nogil
 cdef void leave_callers() noexcept nogil

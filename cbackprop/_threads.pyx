@@ -1,17 +1,17 @@
 """A team of threads, and how many threads of the process compute."""
 
 from cbackprop._float_mode cimport float_mode, set_float_mode  # no-cython-lint: for _threads.h
-from cbackprop._watch cimport WORK_BETWEEN_LOOKS, Watch, interrupted
+from cbackprop._watch cimport WORK_BETWEEN_LOOKS, Watch, cbackprop_set_flag, interrupted
 
 cdef extern from "_threads.h" nogil:
-    ctypedef void (*look_t "cbackprop_look")(void* context) noexcept
     ctypedef struct cbackprop_team:
         Py_ssize_t n_threads
     cbackprop_team* cbackprop_hire(Py_ssize_t n_threads) noexcept
     void cbackprop_dismiss(cbackprop_team* team) noexcept
     bint cbackprop_is_left(const cbackprop_team* team) noexcept
-    bint cbackprop_run(
-        cbackprop_team* team, Py_ssize_t n_shares, job_t job, void* context, look_t look, void* watch) noexcept
+    void cbackprop_give(cbackprop_team* team, Py_ssize_t n_shares, job_t job, void* context) noexcept
+    bint cbackprop_claim(cbackprop_team* team, Py_ssize_t share) noexcept
+    bint cbackprop_wait(cbackprop_team* team, Py_ssize_t share) noexcept
     void cbackprop_enter() noexcept
     void cbackprop_leave() noexcept
     Py_ssize_t cbackprop_callers() noexcept
@@ -36,16 +36,31 @@ cdef class Threads:
         """How many threads `run` may use: one in a child of the process that borrowed them"""
         return 1 if self._team == NULL or cbackprop_is_left(<cbackprop_team*>self._team) else self.n_threads
 
-    cdef bint run(self, Py_ssize_t n_shares, job_t job, void* context, Watch* watch) noexcept nogil:
-        """Calls job for each share, 2 to n_threads, on a thread of its own; returns whether all are done
+    cdef bint run(self, Py_ssize_t n_shares, job_t job, void* context, Watch** watches) noexcept nogil:
+        """Calls job for each share, 2 to n_threads, with a thread for each; returns whether all are done
 
-        They are not where a signal handler has forked the process, and this is the child.
+        What no other thread has begun when the caller is through with its own share, the caller does: where other
+        processes take the processors, it does not wait for a thread that they keep from running.
+
+        Shares are lost where a signal handler has forked the process, and this is the child.
         """
-        return cbackprop_run(<cbackprop_team*>self._team, n_shares, job, context, look, watch)
-
-
-cdef void look(void* watch) noexcept nogil:
-    interrupted(<Watch*>watch, WORK_BETWEEN_LOOKS)
+        cdef cbackprop_team* team = <cbackprop_team*>self._team
+        cdef Py_ssize_t share
+        cbackprop_give(team, n_shares, job, context)
+        job(context, 0, n_shares)
+        for share in range(1, n_shares):
+            if not cbackprop_is_left(team) and cbackprop_claim(team, share):
+                # it looks at the clock, as the caller does
+                watches[share].poll, watches[share].context = watches[0].poll, watches[0].context
+                watches[share].leader = NULL
+                job(context, share, n_shares)
+                watches[share].leader = watches[0]
+                if watches[share].stopped:
+                    cbackprop_set_flag(&watches[0].stopped)
+        for share in range(1, n_shares):
+            while not cbackprop_is_left(team) and not cbackprop_wait(team, share):
+                interrupted(watches[0], WORK_BETWEEN_LOOKS)
+        return not cbackprop_is_left(team)
 
 
 cdef void enter_callers() noexcept nogil:

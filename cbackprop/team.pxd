@@ -5,6 +5,7 @@ cimport cython
 from cbackprop._kernels.table cimport Step
 from cbackprop._threads cimport Threads, job_t
 from cbackprop._typedefs cimport lanes_t
+from cbackprop._watch cimport Watch
 from cbackprop.backprop cimport Plan, Rows, Workspace
 from cbackprop.optimizers cimport Update
 
@@ -20,6 +21,7 @@ cdef class Team:
     cdef Py_ssize_t n_cpus  # to be shared with other callers; 0: the threads were asked for
     cdef list _workspaces
     cdef void** workspaces  # (n_threads,), the same
+    cdef Watch** watches  # (n_threads,), theirs
     cdef Py_ssize_t n_shares  # of the block in work
     cdef bint losses_only  # no gradients will be asked for
     # what the shares of a job read

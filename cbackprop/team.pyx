@@ -10,7 +10,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cbackprop._kernels.table cimport SQUARED_ERROR, Step
 from cbackprop._threads cimport Threads, job_t, n_callers
 from cbackprop._typedefs cimport lanes_t
-from cbackprop._watch cimport interrupted
+from cbackprop._watch cimport Watch, interrupted
 from cbackprop.backprop cimport BAD_X, BLOCK_ROWS, FORKED, LOSS_ROWS, NO_FAULT, Fault, Plan, Rows, Workspace
 from cbackprop.dense cimport Layer, gradient_panels
 from cbackprop.optimizers cimport Update, apply
@@ -40,18 +40,22 @@ cdef class Team:
         self.n_cpus = n_cpus
         self.n_shares = 1
         self.workspaces = <void**>PyMem_Calloc(self.n_threads, sizeof(void*))
-        if self.workspaces == NULL:
+        self.watches = <Watch**>PyMem_Calloc(self.n_threads, sizeof(Watch*))
+        if self.workspaces == NULL or self.watches == NULL:
             raise MemoryError(f"no memory for {self.n_threads} threads")
         self._workspaces = [workspace]
         self.workspaces[0] = <void*>workspace
+        self.watches[0] = &workspace.watch
         for share in range(1, self.n_threads):
             helper = Workspace(plan, n_rows)
             helper.watch.leader = &workspace.watch
             self._workspaces.append(helper)
             self.workspaces[share] = <void*>helper
+            self.watches[share] = &helper.watch
 
     def __dealloc__(self):
         PyMem_Free(self.workspaces)
+        PyMem_Free(self.watches)
 
     cdef void choose_shares(self) noexcept nogil:
         """Fewer than there are threads, if others compute, too"""
@@ -122,7 +126,7 @@ cdef class Team:
             if gradient_panels(
                     self.plan.kernels, layer, self.workspace.activations[k], self.workspace.deltas[k],
                     self.workspace.stride, self.n_rows, tiles_before(layer, first), tiles_before(layer, last),
-                    self.step, self.out, &(<Workspace>self.workspaces[share]).watch):
+                    self.step, self.out, self.watches[share]):
                 return
 
     cdef bint sum_losses(
@@ -194,7 +198,7 @@ cdef class Team:
             rows = min(<Py_ssize_t>ADD_AT_ONCE, last - first)
             self.plan.kernels.add_rows(self.source + first, rows, self.out + first)
             # from main memory an addition takes about as long as sixteen multiply-adds
-            if interrupted(&(<Workspace>self.workspaces[share]).watch, 16 * rows * self.plan.kernels.lanes):
+            if interrupted(self.watches[share], 16 * rows * self.plan.kernels.lanes):
                 return
             first += rows
 
@@ -206,7 +210,7 @@ cdef class Team:
     cdef void step_share(self, Py_ssize_t share, Py_ssize_t n_shares) noexcept nogil:
         apply(self.update, self.plan, self.workspace.sums[0], self.plan.parameter_rows * share // n_shares,
               self.plan.parameter_rows * (share + 1) // n_shares, self.out,
-              &(<Workspace>self.workspaces[share]).watch)
+              self.watches[share])
 
     cdef bint run(self, Py_ssize_t n_shares, job_t job, void* context) noexcept nogil:
         """Does all shares of a job; returns whether to stop"""
@@ -214,7 +218,7 @@ cdef class Team:
         cdef Fault fault
         if n_shares == 1:
             job(context, 0, 1)
-        elif not self.threads.run(n_shares, job, context, &self.workspace.watch):
+        elif not self.threads.run(n_shares, job, context, self.watches):
             self.workspace.fault = FORKED
             return True
         # as one thread would have found them: every row of X is gathered before anything else

@@ -33,7 +33,7 @@ from cbackprop import _checks as checks
 from cbackprop._cpus import as_n_threads
 from cbackprop.activations import HIDDEN, OUTPUT, canonical
 from cbackprop.losses import check_pair
-from cbackprop.training import TrainingState
+from cbackprop.training import Progress, TrainingState
 
 cdef enum:
     # Epochs in one call without the GIL, at most.
@@ -584,7 +584,7 @@ cdef bint as_reduction(reduction) except -1:
 def train_with_order(
     Network network, X, y, *, optimizer, batch_size=None, n_epochs=1, order=None, shuffle=True, random_state=None,
     sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None, n_threads=None,
-    loss_scale=1.0, loss_limit=math.inf, losses=None,
+    loss_scale=1.0, loss_limit=math.inf, progress=None, adaptive=False, inverse_scaling=None,
 ):
     """`Network.train`, with what the estimators need beyond it.
 
@@ -596,8 +596,12 @@ def train_with_order(
         Multiplies the data's part of the losses that are reported and that the stopping rule sees.
     loss_limit : float
         The most that a row of log_loss, or an output of binary_log_loss, counts in the reported loss.
-    losses : list, optional
-        Gets the loss of every epoch as it finishes, so that they are known whatever ends the training.
+    progress : Progress, optional
+        What the stopping rule goes on from; brought up to date as epochs finish, whatever ends the training.
+    adaptive : bool
+        Where the stopping rule would end training, the learning rate is divided by 5 instead while it is above 1e-6.
+    inverse_scaling : (float, float), optional
+        (r, power_t): after each epoch the learning rate is r / (rows seen + 1) ** power_t, as scikit-learn has it.
     """
     X, targets, classes, sample_weight = network._checked(X, y, sample_weight)
     if not isinstance(optimizer, Optimizer):
@@ -613,7 +617,12 @@ def train_with_order(
     training.tol = NAN if tol is None else checks.as_number("tol", tol)
     endless = isinstance(n_iter_no_change, float) and n_iter_no_change == math.inf
     training.n_iter_no_change = math.inf if endless else checks.as_count("n_iter_no_change", n_iter_no_change)
-    training.best_loss = math.inf
+    progress = progress or Progress()
+    training.best_loss = progress.best_loss
+    training.n_bad_epochs = progress.n_bad_epochs
+    training.n_seen = progress.n_seen
+    training.adaptive = adaptive
+    training.first_learning_rate, training.power_t = inverse_scaling or (0, 0)
     training.loss_scale = loss_scale
     if not isinstance(shuffle, (bool, np.bool_)):
         raise TypeError(f"shuffle must be a bool, got {shuffle!r}")
@@ -634,7 +643,7 @@ def train_with_order(
         try:
             return _train(
                 network, training, its_optimizer, X, targets, classes, sample_weight, order,
-                random_state if shuffle else None, remaining, callback, n_threads, n_cpus, loss_limit, losses)
+                random_state if shuffle else None, remaining, callback, n_threads, n_cpus, loss_limit, progress)
         finally:
             leave_writer(&its_optimizer._guard)
     finally:
@@ -644,7 +653,7 @@ def train_with_order(
 cdef _train(
     Network network, Training training, Optimizer optimizer, X, targets, classes, sample_weight, order,
     random_state, Py_ssize_t remaining, callback, Py_ssize_t n_threads, Py_ssize_t n_cpus, double loss_limit,
-    list curve,
+    progress,
 ):
     cdef Plan plan = network._plan
     cdef list state = optimizer._begin(plan, network._parameters, &training.update)
@@ -715,9 +724,12 @@ cdef _train(
                 ending = training.run(1, &losses[0], &n_done)
         # at once: what follows may run signal handlers
         optimizer.n_steps = training.update.public_steps
+        optimizer._learning_rate = training.update.learning_rate
         blocks.append(block[:n_done])
-        if curve is not None:
-            curve += blocks[-1].tolist()
+        progress.losses += blocks[-1].tolist()
+        progress.best_loss = training.best_loss
+        progress.n_bad_epochs = training.n_bad_epochs
+        progress.n_seen = training.n_seen
         finished += n_done
         if finished:
             optimizer._state = state

@@ -3,7 +3,7 @@
 `Training.run` is the loop of `Network.train`: many epochs in one call without the GIL.
 """
 
-from libc.math cimport isfinite
+from libc.math cimport isfinite, pow
 from libc.stdint cimport UINT32_MAX, uint64_t
 from libc.string cimport memcpy
 
@@ -15,12 +15,17 @@ from cbackprop.backprop cimport BLOCK_ROWS, NO_FAULT, Rows
 from cbackprop.dense cimport Layer
 from cbackprop.optimizers cimport next_step
 
+import math
+
 
 cdef enum:
     # Numbers of X in one call of the kernel for the smallest networks, between two looks at the clock.
     ONLINE_AT_ONCE = 1 << 15
     # Random numbers between two looks at the clock.
     DRAWN_AT_ONCE = 512
+
+# scikit-learn's: an adaptive learning rate above it is divided once more.
+cdef double SMALLEST_RATE = 1e-6
 
 
 cdef void draw_downwards(
@@ -72,6 +77,29 @@ class TrainingState:
         return f"TrainingState(epoch={self.epoch}, loss={self.loss})"
 
 
+class Progress:
+    """What `train_with_order` goes on from, brought up to date as epochs finish, whatever ends the training.
+
+    Attributes
+    ----------
+    losses : list of float
+        Of every epoch.
+    best_loss : float
+    n_bad_epochs : int
+        Epochs in a row, up to the last, that have not lowered it by tol.
+    n_seen : int
+        Rows in all epochs.
+    """
+
+    __slots__ = ("best_loss", "losses", "n_bad_epochs", "n_seen")
+
+    def __init__(self, losses=(), best_loss=math.inf, n_bad_epochs=0, n_seen=0):
+        self.losses = list(losses)
+        self.best_loss = best_loss
+        self.n_bad_epochs = n_bad_epochs
+        self.n_seen = n_seen
+
+
 cdef class Training:
     """One call of `Network.train`: borrowed pointers and numbers, filled in there."""
 
@@ -111,8 +139,14 @@ cdef class Training:
             else:
                 self.n_bad_epochs = 0
             self.best_loss = min(loss, self.best_loss)
+            self.n_seen += self.n_samples
+            if self.power_t > 0:
+                self.update.learning_rate = self.first_learning_rate / pow(self.n_seen + 1.0, self.power_t)
             if self.n_bad_epochs > self.n_iter_no_change:
-                return CONVERGED
+                if not self.adaptive or self.update.learning_rate <= SMALLEST_RATE:
+                    return CONVERGED
+                self.update.learning_rate /= 5
+                self.n_bad_epochs = 0
         return ALL_EPOCHS
 
     cdef void finish_epoch(self) noexcept nogil:
@@ -170,7 +204,6 @@ cdef class Training:
         self.job.activation = layers[0].activation
         self.job.n_in = layers[0].n_in
         self.job.n_hidden = layers[0].n_out
-        self.job.learning_rate = self.update.learning_rate
         self.job.weights = self.parameters + layers[0].weights
         self.job.biases = self.parameters + layers[0].biases
         self.job.out_weights = self.parameters + layers[1].weights
@@ -182,6 +215,7 @@ cdef class Training:
         cdef Rows rest = self.data
         cdef Py_ssize_t first = 0
         cdef double total = 0
+        self.job.learning_rate = self.update.learning_rate
         while first < self.n_samples:
             self.job.n_rows = min(self.job_rows, self.n_samples - first)
             if self.order == NULL and first > 0:

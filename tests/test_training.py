@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from cbackprop.network import train_with_order
+from cbackprop.training import Progress
 from numpy.testing import assert_allclose
 
 from cbackprop import SGD, Adam, Network
@@ -554,19 +555,21 @@ class TestTrainingWithAnOrder:
             if state.epoch == 3:
                 raise LookupError
 
-        network, losses = make_network("few"), [7.0]
+        network, progress = make_network("few"), Progress([7.0])
+        losses = progress.losses
         data = make_data(network)
-        result = self.train(network, *data, None, losses=losses, random_state=0, n_epochs=2)
+        result = self.train(network, *data, None, progress=progress, random_state=0, n_epochs=2)
         assert losses == [7.0, *result.tolist()]
         assert result.shape == expected[:2].shape
         with pytest.raises(LookupError):
-            self.train(network, *data, None, losses=losses, callback=callback)
+            self.train(network, *data, None, progress=progress, callback=callback)
         assert len(losses) == 6
         with pytest.raises(ValueError, match=r"epoch 1\b"):
             train_with_order(
                 Network((5, 1)), *make_data(Network((5, 1))), optimizer=SGD(1e300),
-                batch_size=1, losses=losses)  # fmt: skip
+                batch_size=1, progress=progress)  # fmt: skip
         assert len(losses) == 6
+        assert (progress.best_loss, progress.n_seen) == (min(losses[1:]), 5 * len(data[0]))
 
 
 # ---- when it stops ----

@@ -1,10 +1,27 @@
 """What every estimator has, whatever it learns: parameters, their repr, and the fitted state."""
 
+import functools
 import inspect
 
 
 class NotFittedError(ValueError, AttributeError):
     """An estimator was asked for something that only `fit` can give it."""
+
+
+class of_stochastic_solvers:
+    """A method that an estimator has while its solver is not 'lbfgs'."""
+
+    def __init__(self, method):
+        functools.update_wrapper(self, method)
+        self.method = method
+
+    def __get__(self, estimator, kind=None):
+        if estimator is not None and estimator.solver == "lbfgs":
+            raise AttributeError(
+                f"{self.method.__name__} is only available for stochastic optimizers. "
+                f"{estimator.solver} is not stochastic."
+            )
+        return self.method.__get__(estimator, kind)
 
 
 class Estimator:
@@ -60,8 +77,11 @@ class Estimator:
             setattr(self, name, value)
         return self
 
+    def _is_fitted(self):
+        return "n_features_in_" in vars(self)
+
     def _check_is_fitted(self):
-        if "n_features_in_" not in vars(self):
+        if not self._is_fitted():
             raise NotFittedError(
                 f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
                 "appropriate arguments before using this estimator."

@@ -1,19 +1,19 @@
 """MLPClassifier: numbers in, labels and their probabilities out."""
 
+import functools
+
 import numpy as np
 
 from cbackprop import _checks as checks
+from cbackprop.estimators._base import of_stochastic_solvers
 from cbackprop.estimators._mlp import Targets, _BaseMLP
-from cbackprop.estimators._validation import check_targets
+from cbackprop.estimators._validation import as_array, check_targets
 
 
 def check_labels(y):
     """y, one- or two-dimensional, as one label a sample."""
     if y.ndim == 2 and y.shape[1] > 1:
-        raise ValueError(
-            f"y has shape {y.shape}: one label a sample is expected; several (multilabel) are not "
-            "supported yet"
-        )
+        raise ValueError(f"y has shape {y.shape}: one label a sample is expected")
     y = y.ravel()
     if y.dtype.kind not in "biufUO":
         raise TypeError(f"y has dtype {y.dtype}; labels are numbers, strings, bools or objects")
@@ -29,11 +29,45 @@ def check_labels(y):
     return y
 
 
+def check_indicators(y):
+    """y as bools: whether each of several labels applies to a sample."""
+    if y.ndim == 2 and y.dtype.kind in "biuf":
+        values = np.unique(y)
+        if len(values) <= 2 and np.isfinite(values).all() and (values == np.floor(values)).all():
+            return y != 0
+    raise ValueError(
+        f"Multioutput target data is not supported: y has shape {y.shape} and dtype {y.dtype}, and "
+        "entries other than 0 and 1; each must say whether a label applies"
+    )
+
+
+def decide(outputs, n_classes, multilabel):
+    """Class numbers or, multilabel, 0 and 1 for each label."""
+    if multilabel:
+        return (outputs > 0.5).astype(np.intp)
+    if outputs.shape[1] > 1:
+        return outputs.argmax(axis=1)
+    # A model fitted to one class has no second.
+    return np.minimum(outputs.ravel() > 0.5, n_classes - 1).astype(np.intp)
+
+
+def share_of_hits(decided, right, sample_weight):
+    hits = decided == right
+    hits = hits.all(axis=1) if hits.ndim == 2 else hits
+    return float(np.average(hits, weights=sample_weight))
+
+
+def accuracy(outputs, values, sample_weight, n_classes):
+    """The score of a network's outputs, for targets as it takes them."""
+    return share_of_hits(decide(outputs, n_classes, values.ndim == 2), values, sample_weight)
+
+
 class MLPClassifier(_BaseMLP):
     """Multilayer perceptron for classification, with scikit-learn's interface.
 
     The same seed gives the numbers of scikit-learn's class of this name. Two classes share one
-    logistic output, more have a softmax over one output each; the loss is the log loss.
+    logistic output, more have a softmax over one output each; of several labels a sample (a matrix
+    of 0 and 1) each has a logistic output. The loss is the log loss.
 
     Parameters
     ----------
@@ -41,34 +75,52 @@ class MLPClassifier(_BaseMLP):
         Units of each hidden layer; an empty sequence makes a logistic regression.
     activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
         Activation of the hidden layers.
-    solver : {'adam', 'sgd'}, default='adam'
-        Rule that updates the weights.
+    solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
+        Rule that updates the weights. 'lbfgs' sees all rows at once and needs SciPy.
     alpha : float, default=0.0001
         Strength of the L2 penalty on the weights (not the biases).
     batch_size : int or 'auto', default='auto'
         Rows of a mini-batch; 'auto' is the smaller of 200 and the number of rows.
+    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
+        How 'sgd' changes the size of its steps: not at all; after each epoch to
+        ``learning_rate_init / (t_ + 1) ** power_t``; or by dividing it by 5 where training would
+        end, until it is 1e-6 or less.
     learning_rate_init : float, default=0.001
-        Size of a step.
+        Size of a step, the first one with 'sgd'.
+    power_t : float, default=0.5
+        Exponent of 'invscaling'.
     max_iter : int, default=200
-        Largest number of epochs.
+        Largest number of epochs, or of iterations of 'lbfgs'.
     shuffle : bool, default=True
         Whether the rows come in a new order each epoch.
     random_state : int, RandomState or None, default=None
         Source of the initial weights and of the shuffling; None is NumPy's global one.
     tol : float, default=1e-4
-        An epoch improves if it lowers the best loss by at least this much.
+        An epoch improves if it lowers the best loss, or with `early_stopping` raises the best
+        validation score, by at least this much. 'lbfgs' ends when no entry of the gradient is
+        larger.
     verbose : bool or int, default=False
         Whether to print the loss of each epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on with the weights of the last one, with a new optimizer.
     momentum : float, default=0.9
         Share of the last step that 'sgd' repeats, from 0 to 1.
     nesterovs_momentum : bool, default=True
         Whether that momentum is Nesterov's.
+    early_stopping : bool, default=False
+        Whether some rows are held back, to stop on their score instead of on the loss and to keep
+        the weights of the epoch that scored best. `loss_` stays that of the last epoch. Not for
+        'lbfgs'.
+    validation_fraction : float, default=0.1
+        Share of the rows that is held back, of two classes in the same shares.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of the first and the second moment in 'adam', from 0 to below 1.
     epsilon : float, default=1e-8
         Added to the root of the second moment in 'adam'.
     n_iter_no_change : int or inf, default=10
         Training ends when more epochs than this in a row have not improved.
+    max_fun : int, default=15000
+        How often 'lbfgs' may compute the loss, at most.
 
     Attributes
     ----------
@@ -78,11 +130,13 @@ class MLPClassifier(_BaseMLP):
         Weights (n_in, n_out) and biases (n_out,) of each layer: the memory the network computes
         with, so that writing into them changes the predictions.
     loss_, best_loss_ : float
-        Loss of the last epoch, and the lowest.
+        Loss of the last epoch, and the lowest (None with `early_stopping`).
     loss_curve_ : list of float
-        Loss of each epoch.
+        Loss of each epoch, not with 'lbfgs'; it goes on with `warm_start` and `partial_fit`.
+    validation_scores_, best_validation_score_ : list of float, float
+        Score of each epoch on the rows held back, and the highest; None without `early_stopping`.
     n_iter_, t_ : int
-        Epochs, and rows seen in them.
+        Epochs (or iterations) of the last fit, and rows seen in all epochs.
     n_features_in_, n_layers_, n_outputs_ : int
         Columns of X, layers (input and output included) and outputs.
     out_activation_ : str
@@ -108,30 +162,43 @@ class MLPClassifier(_BaseMLP):
         solver="adam",
         alpha=0.0001,
         batch_size="auto",
+        learning_rate="constant",
         learning_rate_init=0.001,
+        power_t=0.5,
         max_iter=200,
         shuffle=True,
         random_state=None,
         tol=1e-4,
         verbose=False,
+        warm_start=False,
         momentum=0.9,
         nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
         n_iter_no_change=10,
+        max_fun=15000,
     ):
         self._store_parameters(locals())
 
-    def _encode_targets(self, y):
+    def _encode_targets(self, y, classes):
+        if y.ndim == 2:
+            return self._encode_indicators(y, classes)
         labels = check_labels(y)
         try:
-            classes, class_numbers = np.unique(labels, return_inverse=True)
+            found, class_numbers = np.unique(labels, return_inverse=True)
         except TypeError as error:
             kinds = sorted({type(label).__name__ for label in labels})
             raise TypeError(
                 f"y has labels that cannot be sorted, of the types {', '.join(kinds)}"
             ) from error
+        if classes is None:
+            classes = found
+        else:
+            self._check_known(found, classes)
+            class_numbers = np.searchsorted(classes, found)[class_numbers]
         multiclass = len(classes) > 2
         return Targets(
             values=class_numbers,
@@ -140,7 +207,66 @@ class MLPClassifier(_BaseMLP):
             loss="log_loss" if multiclass else "binary_log_loss",
             loss_scale=1.0,
             fitted_attributes={"classes_": classes},
+            score=functools.partial(accuracy, n_classes=len(classes)),
+            strata=None if multiclass else class_numbers,
         )
+
+    def _encode_indicators(self, y, classes):
+        indicators = check_indicators(y)
+        found = np.arange(y.shape[1])
+        if classes is None:
+            classes = found
+        else:
+            self._check_known(found, classes)
+        return Targets(
+            values=indicators,
+            n_outputs=y.shape[1],
+            output_activation="logistic",
+            loss="binary_log_loss",
+            loss_scale=1.0,
+            fitted_attributes={"classes_": classes},
+            score=functools.partial(accuracy, n_classes=len(classes)),
+        )
+
+    def _check_known(self, found, classes):
+        if self.warm_start and not np.array_equal(found, classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {classes}, `y` has {found}"
+            )
+        if not np.isin(found, classes).all():
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {classes}. 'y' has "
+                f"{found}."
+            )
+
+    @of_stochastic_solvers
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Train one epoch further, with the optimizer as the last epoch left it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+        classes : array-like of shape (n_classes,), default=None
+            All labels that y may have in this and in later calls; needed in the first one only.
+
+        Returns
+        -------
+        self : object
+        """
+        known = getattr(self, "classes_", None)
+        if classes is not None:
+            given, classes = classes, np.unique(check_labels(as_array(classes, "classes")))
+            if known is not None and not np.array_equal(known, classes):
+                raise ValueError(
+                    f"`classes={given!r}` is not the same as on last call to partial_fit, was: "
+                    f"{known!r}"
+                )
+        elif known is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def predict(self, X):
         """Labels of the most probable classes.
@@ -151,14 +277,14 @@ class MLPClassifier(_BaseMLP):
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
+        y : ndarray of shape (n_samples,) or, multilabel, (n_samples, n_outputs)
         """
         outputs = self._predict_outputs(X)
-        if self.n_outputs_ > 1:
-            return self.classes_[outputs.argmax(axis=1)]
-        class_numbers = (outputs.ravel() > 0.5).astype(np.intp)
-        # A model fitted to one class has no second: mode="clip" predicts the first always.
-        return self.classes_.take(class_numbers, mode="clip")
+        decided = decide(outputs, len(self.classes_), self._is_multilabel())
+        return decided if decided.ndim == 2 else self.classes_[decided]
+
+    def _is_multilabel(self):
+        return self.out_activation_ == "logistic" and self.n_outputs_ > 1
 
     def predict_proba(self, X):
         """Probabilities of the classes.
@@ -171,20 +297,33 @@ class MLPClassifier(_BaseMLP):
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`; two of them, as in scikit-learn, also for a model
-            that was fitted to one class only.
+            that was fitted to one class only. Multilabel: the probability of each label.
         """
         outputs = self._predict_outputs(X)
-        if self.n_outputs_ > 1:
-            return outputs
-        return np.hstack([1 - outputs, outputs])
+        return outputs if self.n_outputs_ > 1 else np.hstack([1 - outputs, outputs])
 
-    def score(self, X, y, sample_weight=None):
-        """Accuracy: the (weighted) share of samples whose label is predicted.
+    def predict_log_proba(self, X):
+        """Logarithms of `predict_proba`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            -inf where a probability is 0.
+        """
+        probabilities = self.predict_proba(X)
+        return np.log(probabilities, out=probabilities)
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy: the (weighted) share of samples whose label, or all of whose labels, is right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or, multilabel, (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -192,6 +331,12 @@ class MLPClassifier(_BaseMLP):
         score : float
         """
         predictions = self.predict(X)
-        labels = check_labels(check_targets(y, len(predictions)))
+        y = check_targets(y, len(predictions))
+        if self._is_multilabel():
+            check_indicators(y)
+            if y.shape != predictions.shape:
+                raise ValueError(f"y has shape {y.shape}; the model has {self.n_outputs_} labels")
+        else:
+            y = check_labels(y)
         sample_weight = checks.as_weights(sample_weight, np.float64, len(predictions))
-        return float(np.average(labels == predictions, weights=sample_weight))
+        return share_of_hits(predictions, y, sample_weight)

@@ -1,12 +1,18 @@
 """What the regressor and the classifier share: from checked parameters to a trained network."""
 
+import copy
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from cbackprop import _checks as checks
+from cbackprop.activations import HIDDEN, canonical
 from cbackprop.estimators._base import Estimator
+from cbackprop.estimators._early_stopping import Validation, split_rows
+from cbackprop.estimators._lbfgs import minimize_loss
 from cbackprop.estimators._validation import (
     BOOLEAN,
     POSITIVE_INT,
@@ -15,6 +21,7 @@ from cbackprop.estimators._validation import (
     Interval,
     LayerSizes,
     OneOf,
+    as_finite_numbers,
     check_features,
     check_parameters,
     check_random_state,
@@ -22,6 +29,16 @@ from cbackprop.estimators._validation import (
 )
 from cbackprop.network import Network, train_with_order
 from cbackprop.optimizers import SGD, Adam
+from cbackprop.training import Progress
+
+SET_BY_SOME_SOLVERS = (
+    "loss_curve_",
+    "best_loss_",
+    "validation_scores_",
+    "best_validation_score_",
+    "_no_improvement_count",
+    "_optimizer",
+)
 
 
 class ConvergenceWarning(UserWarning):
@@ -37,6 +54,8 @@ class Targets(NamedTuple):
     loss: str
     loss_scale: float  # what a reported data loss is of the network's
     fitted_attributes: dict  # what the estimator remembers of y
+    score: Callable  # of outputs, values and sample weights: the estimator's score
+    strata: np.ndarray | None = None  # class numbers whose shares a validation split keeps
 
 
 class SharedArrays(list):
@@ -49,12 +68,9 @@ class SharedArrays(list):
         self[index][...] = values
 
 
-def epochs_without_improvement(losses, tol):
-    """How many epochs in a row, up to the last, did not lower the best loss by at least tol."""
-    losses = np.asarray(losses)
-    best_before = np.minimum.accumulate(np.concatenate(([np.inf], losses[:-1])))
-    improving = np.flatnonzero(losses <= best_before - tol)  # the first epoch always is
-    return len(losses) - 1 - improving[-1]
+def rows_of(rows, X, values, sample_weight):
+    """These rows of each, copied."""
+    return X[rows], values[rows], None if sample_weight is None else sample_weight[rows]
 
 
 class _BaseMLP(Estimator):
@@ -63,25 +79,34 @@ class _BaseMLP(Estimator):
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": (POSITIVE_INT, LayerSizes()),
         "activation": (OneOf(("identity", "logistic", "tanh", "relu")),),
-        "solver": (OneOf(("adam", "sgd")),),
+        "solver": (OneOf(("lbfgs", "sgd", "adam")),),
         "alpha": (Interval(Real, 0, np.inf, "[)"),),
         "batch_size": (OneOf(("auto",)), POSITIVE_INT),
+        "learning_rate": (OneOf(("constant", "invscaling", "adaptive")),),
         "learning_rate_init": (Interval(Real, 0, np.inf, "()"),),
+        "power_t": (Interval(Real, 0, np.inf, "[)"),),
         "max_iter": (POSITIVE_INT,),
         "shuffle": (BOOLEAN,),
         "random_state": RANDOM_STATE,
         "tol": (Interval(Real, 0, np.inf, "[)"),),
         "verbose": (BOOLEAN, Interval(Integral, 0, np.inf, "[)")),
+        "warm_start": (BOOLEAN,),
         "momentum": (Interval(Real, 0, 1, "[]"),),
         "nesterovs_momentum": (BOOLEAN,),
+        "early_stopping": (BOOLEAN,),
+        "validation_fraction": (Interval(Real, 0, 1, "[)"),),
         "beta_1": (Interval(Real, 0, 1, "[)"),),
         "beta_2": (Interval(Real, 0, 1, "[)"),),
         "epsilon": (Interval(Real, 0, np.inf, "()"),),
         "n_iter_no_change": (POSITIVE_INT, Infinity()),
+        "max_fun": (POSITIVE_INT,),
     }
 
-    def _encode_targets(self, y):
-        """Targets of y, an array of shape (n_samples,) or (n_samples, more than one)."""
+    def _encode_targets(self, y, classes):
+        """Targets of y, an array of shape (n_samples,) or (n_samples, more than one).
+
+        `classes` are those that are known before, or None; a regressor has none.
+        """
         raise NotImplementedError
 
     @property
@@ -115,14 +140,15 @@ class _BaseMLP(Estimator):
             view[...] = array
 
     def fit(self, X, y, sample_weight=None):
-        """Train a new network on X and y.
+        """Train a new network on X and y; with `warm_start` train the fitted one further.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             float32 is trained in float32, everything else in float64.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Numbers for a regressor, one label a sample for a classifier.
+            Numbers for a regressor. For a classifier one label a sample, or for each of several
+            labels 0 or 1 (multilabel).
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample in the loss; None weighs all alike.
 
@@ -132,49 +158,66 @@ class _BaseMLP(Estimator):
             After Ctrl-C, or if the loss became infinite or NaN (a `ValueError`), with the
             parameters of the last finished epoch. Bad arguments leave the estimator as it was.
         """
+        return self._fit(X, y, sample_weight)
+
+    def _fit(self, X, y, sample_weight, incremental=False, classes=None):
         check_parameters(self, self._parameter_constraints)
-        X = check_features(X, type(self).__name__)
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        going_on = self._is_fitted() and (incremental or self.warm_start)
+        X = check_features(X, type(self).__name__, self.n_features_in_ if going_on else None)
         y = check_targets(y, len(X))
         if y.ndim == 2 and y.shape[1] == 1:
             warnings.warn(
                 "A column-vector y was passed when a 1d array was expected. Please change the "
                 "shape of y to (n_samples,), for example using ravel().",
-                stacklevel=2,
+                stacklevel=3,
             )
             y = y[:, 0]
-        targets = self._encode_targets(y)
+        if going_on and classes is None:
+            classes = getattr(self, "classes_", None)
+        targets = self._encode_targets(y, classes)
         random_state = check_random_state(self.random_state)
-        network = self._make_network(X, targets, random_state)
-
-        losses = []  # filled as epochs finish, so that they are known whatever ends the training
-        interrupted = False
-        try:
-            self._train(network, X, targets, sample_weight, random_state, losses)
-        except KeyboardInterrupt:
-            interrupted = True
-        except ValueError:
-            if losses:  # it diverged; before the first epoch's end it is an argument that is bad
-                self._set_fitted(network, targets, len(X), losses)
-            raise
-        self._set_fitted(network, targets, len(X), losses)
-        if interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+        if going_on:
+            network = self._network_to_go_on(targets)
         else:
-            self._report_end()
+            network = self._make_network(X, targets, random_state)
+        if self.solver == "lbfgs":
+            self._fit_lbfgs(network, X, targets, sample_weight, going_on)
+        else:
+            self._fit_stochastic(
+                network, X, targets, sample_weight, random_state, going_on, incremental
+            )
         return self
+
+    def _layer_sizes(self, n_features, n_outputs):
+        hidden = self.hidden_layer_sizes
+        hidden = (hidden,) if isinstance(hidden, Integral) else hidden
+        return (n_features, *(int(size) for size in hidden), n_outputs)
 
     def _make_network(self, X, targets, random_state):
         """A network with scikit-learn's initial weights for X and y."""
-        hidden = self.hidden_layer_sizes
-        hidden = [int(size) for size in ((hidden,) if isinstance(hidden, Integral) else hidden)]
         return Network(
-            (X.shape[1], *hidden, targets.n_outputs),
+            self._layer_sizes(X.shape[1], targets.n_outputs),
             activation=self.activation,
             output_activation=targets.output_activation,
             loss=targets.loss,
             dtype=np.float32 if X.dtype.newbyteorder("=") == np.float32 else np.float64,
             random_state=random_state,
         )
+
+    def _network_to_go_on(self, targets):
+        """The fitted network, if it fits the parameters and y."""
+        sizes = self._layer_sizes(self.n_features_in_, targets.n_outputs)
+        activation = canonical(self.activation, HIDDEN, "activation")
+        needed = sizes, (activation,) * (len(sizes) - 2), targets.output_activation
+        present = self._network.layer_sizes, self._network.activation, self.out_activation_
+        if needed != present:
+            raise ValueError(
+                "the fitted model cannot be trained further: its layer sizes and activations are "
+                f"{present}, while the parameters and y ask for {needed}"
+            )
+        return self._network
 
     def _make_optimizer(self):
         if self.solver == "sgd":
@@ -192,66 +235,194 @@ class _BaseMLP(Estimator):
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be "
                 "clipped",
-                stacklevel=4,
+                stacklevel=5,
             )
         return self.batch_size  # which the engine clips
 
-    def _train(self, network, X, targets, sample_weight, random_state, losses):
-        """Run the epochs; the loss of each is appended to `losses` as it finishes."""
+    def _fit_stochastic(
+        self, network, X, targets, sample_weight, random_state, going_on, incremental
+    ):
+        """Run the epochs."""
+        sample_weight = checks.as_weights(sample_weight, network.dtype, len(X))
+        values, validation = targets.values, None
+        if self.early_stopping:
+            X = as_finite_numbers(X, "X", network.dtype)
+            as_finite_numbers(values, "y", network.dtype)
+            train, held_back = split_rows(
+                len(X), self.validation_fraction, random_state, targets.strata
+            )
+            validation = self._make_validation(
+                *rows_of(held_back, X, values, sample_weight), targets.score, going_on
+            )
+            X, values, sample_weight = rows_of(train, X, values, sample_weight)
+        progress = self._progress(going_on)
+        optimizer = (incremental and getattr(self, "_optimizer", None)) or self._make_optimizer()
+        sgd = self.solver == "sgd"
+        n_before = len(progress.losses)
+        interrupted = False
+        try:
+            train_with_order(
+                network,
+                X,
+                values,
+                optimizer=optimizer,
+                batch_size=self._effective_batch_size(len(X)),
+                n_epochs=1 if incremental else self.max_iter,
+                # Permuted on from epoch to epoch, as scikit-learn does.
+                order=np.arange(len(X), dtype=np.intp) if self.shuffle else None,
+                shuffle=self.shuffle,
+                random_state=random_state,
+                sample_weight=sample_weight,
+                alpha=self.alpha,
+                loss_scale=targets.loss_scale,
+                # scikit-learn keeps probabilities that far from 0
+                loss_limit=-np.log(np.finfo(network.dtype).eps),
+                tol=None if validation else self.tol,
+                n_iter_no_change=self.n_iter_no_change,
+                callback=self._make_callback(optimizer, validation),
+                progress=progress,
+                adaptive=sgd and self.learning_rate == "adaptive",
+                inverse_scaling=(self.learning_rate_init, self.power_t)
+                if sgd and self.learning_rate == "invscaling"
+                else None,
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+        except ValueError:
+            # it diverged; before the first epoch's end it is an argument that is bad
+            if len(progress.losses) > n_before:
+                self._set_stochastic(network, targets, progress, n_before, validation, optimizer)
+            raise
+        if validation and validation.best_parameters is not None:
+            network.parameters = validation.best_parameters
+        self._set_stochastic(network, targets, progress, n_before, validation, optimizer)
+        self._partially_fitted = incremental
+        if interrupted:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        else:
+            self._report_end(incremental)
 
-        def print_loss(state):
-            print(f"Iteration {state.epoch}, loss = {state.loss:.8f}")
+    def _make_validation(self, X, values, sample_weight, score, going_on):
+        sample_weight = checks.as_weights(sample_weight, X.dtype, len(X))
 
-        train_with_order(
-            network,
-            X,
-            targets.values,
-            optimizer=self._make_optimizer(),
-            batch_size=self._effective_batch_size(len(X)),
-            n_epochs=self.max_iter,
-            # Permuted on from epoch to epoch, as scikit-learn does.
-            order=np.arange(len(X), dtype=np.intp) if self.shuffle else None,
-            shuffle=self.shuffle,
-            random_state=random_state,
-            sample_weight=sample_weight,
-            alpha=self.alpha,
-            loss_scale=targets.loss_scale,
-            # scikit-learn keeps probabilities that far from 0
-            loss_limit=-np.log(np.finfo(network.dtype).eps),
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            callback=print_loss if self.verbose else None,
-            losses=losses,
+        def score_network(network):
+            return score(network.predict(X), values, sample_weight)
+
+        if going_on and getattr(self, "validation_scores_", None) is not None:
+            past = self.validation_scores_, self.best_validation_score_, self._no_improvement_count
+        else:
+            past = [], -np.inf, 0
+        return Validation(score_network, self.tol, *past)
+
+    def _progress(self, going_on):
+        if not going_on or not hasattr(self, "loss_curve_"):
+            return Progress(n_seen=self.t_ if going_on else 0)
+        best_loss = np.inf if self.best_loss_ is None else self.best_loss_
+        return Progress(self.loss_curve_, best_loss, self._no_improvement_count, self.t_)
+
+    def _make_callback(self, optimizer, validation):
+        """What is to be done between epochs, or None."""
+        if not self.verbose and validation is None:
+            return None
+        adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
+        rate = optimizer.learning_rate
+
+        def finish_epoch(state):
+            nonlocal rate
+            stop = False
+            if self.verbose:
+                print(f"Iteration {state.epoch}, loss = {state.loss:.8f}")
+            if validation is not None:
+                validation.finish_epoch(state.network)
+                if self.verbose:
+                    print(f"Validation score: {validation.scores[-1]:f}")
+                if validation.n_bad_epochs > self.n_iter_no_change:
+                    stop = not adaptive or rate <= 1e-6
+                    if not stop:
+                        optimizer.learning_rate /= 5
+                        validation.n_bad_epochs = 0
+            if adaptive and optimizer.learning_rate != rate:
+                rate = optimizer.learning_rate
+                if self.verbose:
+                    print(f"{self._no_improvement()} Setting learning rate to {rate:f}")
+            return stop
+
+        return finish_epoch
+
+    def _no_improvement(self):
+        what = "Validation score" if self.early_stopping else "Training loss"
+        return (
+            f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} "
+            "consecutive epochs."
         )
 
-    def _report_end(self):
+    def _report_end(self, incremental):
         """Say why training ended: in a printed line or, at `max_iter`, in a warning."""
-        if epochs_without_improvement(self.loss_curve_, self.tol) > self.n_iter_no_change:
+        if self._no_improvement_count > self.n_iter_no_change:
             if self.verbose:
-                print(
-                    f"Training loss did not improve more than tol={self.tol:f} for "
-                    f"{self.n_iter_no_change} consecutive epochs. Stopping."
-                )
-        else:
+                adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
+                small = " Learning rate too small." if adaptive else ""
+                print(f"{self._no_improvement()}{small} Stopping.")
+        elif not incremental:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
 
-    def _set_fitted(self, network, targets, n_samples, losses):
+    def _set_stochastic(self, network, targets, progress, n_before, validation, optimizer):
+        losses = progress.losses
+        self._set_fitted(
+            network,
+            targets,
+            n_iter_=len(losses) - n_before,
+            t_=progress.n_seen,
+            loss_curve_=losses,
+            loss_=losses[-1] if losses else np.inf,  # Ctrl-C in the first epoch
+            best_loss_=None if validation else progress.best_loss,
+            validation_scores_=validation and validation.scores,
+            best_validation_score_=validation and validation.best_score,
+            _no_improvement_count=(validation or progress).n_bad_epochs,
+            _optimizer=optimizer,
+        )
+
+    def _fit_lbfgs(self, network, X, targets, sample_weight, going_on):
+        result = minimize_loss(
+            network,
+            X,
+            targets.values,
+            sample_weight=sample_weight,
+            alpha=self.alpha,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            max_fun=self.max_fun,
+        )
+        self._set_fitted(
+            network,
+            targets,
+            n_iter_=min(result.nit, self.max_iter),
+            t_=self.t_ if going_on else 0,
+            loss_=float(result.fun),
+        )
+        if result.status != 0:
+            warnings.warn(
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s) "
+                f"(status={result.status}):\n{result.message}\n\nMore iterations "
+                f"(max_iter={self.max_iter}) or scaled data may help.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _set_fitted(self, network, targets, **attributes):
+        for name in SET_BY_SOME_SOLVERS:
+            vars(self).pop(name, None)
         self._network = network
         self.n_features_in_ = network.layer_sizes[0]
         self.n_layers_ = len(network.layer_sizes)
         self.n_outputs_ = targets.n_outputs
         self.out_activation_ = targets.output_activation
-        self.n_iter_ = len(losses)
-        self.t_ = len(losses) * n_samples
-        self.loss_curve_ = losses
-        self.loss_ = losses[-1] if losses else np.inf  # Ctrl-C in the first epoch
-        self.best_loss_ = min(losses, default=np.inf)
-        for name, value in targets.fitted_attributes.items():
+        for name, value in (targets.fitted_attributes | attributes).items():
             setattr(self, name, value)
 
     def _predict_outputs(self, X):
@@ -260,3 +431,17 @@ class _BaseMLP(Estimator):
         return self._network.predict(
             check_features(X, type(self).__name__, n_features=self.n_features_in_)
         )
+
+    # ---- copies ----
+
+    def __getstate__(self):
+        """Without the optimizer, unless the last training was a `partial_fit`, which goes on."""
+        state = vars(self).copy()
+        if not state.get("_partially_fitted"):
+            state.pop("_optimizer", None)
+        return state
+
+    def __deepcopy__(self, memo):
+        again = memo[id(self)] = type(self).__new__(type(self))
+        vars(again).update(copy.deepcopy(vars(self), memo))
+        return again

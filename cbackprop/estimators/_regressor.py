@@ -6,12 +6,30 @@ from typing import ClassVar
 import numpy as np
 
 from cbackprop import _checks as checks
+from cbackprop.estimators._base import of_stochastic_solvers
 from cbackprop.estimators._mlp import Targets, _BaseMLP
 from cbackprop.estimators._validation import (
     OneOf,
     as_finite_numbers,
     check_targets,
 )
+
+
+def r2(outputs, y, sample_weight):
+    """Coefficient of determination, the mean over the outputs; NaN where one is not finite."""
+    predictions = outputs.astype(np.float64, copy=False)
+    y = as_finite_numbers(y, "y").reshape(len(y), -1)
+    if y.shape != predictions.shape:
+        raise ValueError(f"y has {y.shape[1]} outputs; the model has {predictions.shape[1]}")
+    if not np.isfinite(predictions).all():
+        return float("nan")
+    mean = np.average(y, axis=0, weights=sample_weight)
+    residual = np.average((y - predictions) ** 2, axis=0, weights=sample_weight)
+    total = np.average((y - mean) ** 2, axis=0, weights=sample_weight)
+    # An output that never varies: 1 if it is met exactly, 0 if not.
+    constant = total == 0
+    scores = np.where(constant, residual == 0, 1 - residual / np.where(constant, 1, total))
+    return float(scores.mean())
 
 
 class MLPRegressor(_BaseMLP):
@@ -28,34 +46,52 @@ class MLPRegressor(_BaseMLP):
         Units of each hidden layer; an empty sequence makes a generalised linear model.
     activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
         Activation of the hidden layers.
-    solver : {'adam', 'sgd'}, default='adam'
-        Rule that updates the weights.
+    solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
+        Rule that updates the weights. 'lbfgs' sees all rows at once and needs SciPy.
     alpha : float, default=0.0001
         Strength of the L2 penalty on the weights (not the biases).
     batch_size : int or 'auto', default='auto'
         Rows of a mini-batch; 'auto' is the smaller of 200 and the number of rows.
+    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
+        How 'sgd' changes the size of its steps: not at all; after each epoch to
+        ``learning_rate_init / (t_ + 1) ** power_t``; or by dividing it by 5 where training would
+        end, until it is 1e-6 or less.
     learning_rate_init : float, default=0.001
-        Size of a step.
+        Size of a step, the first one with 'sgd'.
+    power_t : float, default=0.5
+        Exponent of 'invscaling'.
     max_iter : int, default=200
-        Largest number of epochs.
+        Largest number of epochs, or of iterations of 'lbfgs'.
     shuffle : bool, default=True
         Whether the rows come in a new order each epoch.
     random_state : int, RandomState or None, default=None
         Source of the initial weights and of the shuffling; None is NumPy's global one.
     tol : float, default=1e-4
-        An epoch improves if it lowers the best loss by at least this much.
+        An epoch improves if it lowers the best loss, or with `early_stopping` raises the best
+        validation score, by at least this much. 'lbfgs' ends when no entry of the gradient is
+        larger.
     verbose : bool or int, default=False
         Whether to print the loss of each epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on with the weights of the last one, with a new optimizer.
     momentum : float, default=0.9
         Share of the last step that 'sgd' repeats, from 0 to 1.
     nesterovs_momentum : bool, default=True
         Whether that momentum is Nesterov's.
+    early_stopping : bool, default=False
+        Whether some rows are held back, to stop on their score instead of on the loss and to keep
+        the weights of the epoch that scored best. `loss_` stays that of the last epoch. Not for
+        'lbfgs'.
+    validation_fraction : float, default=0.1
+        Share of the rows that is held back.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of the first and the second moment in 'adam', from 0 to below 1.
     epsilon : float, default=1e-8
         Added to the root of the second moment in 'adam'.
     n_iter_no_change : int or inf, default=10
         Training ends when more epochs than this in a row have not improved.
+    max_fun : int, default=15000
+        How often 'lbfgs' may compute the loss, at most.
 
     Attributes
     ----------
@@ -63,12 +99,15 @@ class MLPRegressor(_BaseMLP):
         Weights (n_in, n_out) and biases (n_out,) of each layer: the memory the network computes
         with, so that writing into them changes the predictions.
     loss_, best_loss_ : float
-        Loss of the last epoch, and the lowest. Of several outputs' squared errors it is the mean,
-        while the gradient is that of their sum, as in scikit-learn.
+        Loss of the last epoch, and the lowest (None with `early_stopping`). Of several outputs'
+        squared errors it is the mean, while the gradient is that of their sum, as in
+        scikit-learn; 'lbfgs' minimises, and reports, the sum.
     loss_curve_ : list of float
-        Loss of each epoch.
+        Loss of each epoch, not with 'lbfgs'; it goes on with `warm_start` and `partial_fit`.
+    validation_scores_, best_validation_score_ : list of float, float
+        Score of each epoch on the rows held back, and the highest; None without `early_stopping`.
     n_iter_, t_ : int
-        Epochs, and rows seen in them.
+        Epochs (or iterations) of the last fit, and rows seen in all epochs.
     n_features_in_, n_layers_, n_outputs_ : int
         Columns of X, layers (input and output included) and columns of y.
     out_activation_ : str
@@ -101,22 +140,28 @@ class MLPRegressor(_BaseMLP):
         solver="adam",
         alpha=0.0001,
         batch_size="auto",
+        learning_rate="constant",
         learning_rate_init=0.001,
+        power_t=0.5,
         max_iter=200,
         shuffle=True,
         random_state=None,
         tol=1e-4,
         verbose=False,
+        warm_start=False,
         momentum=0.9,
         nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
         n_iter_no_change=10,
+        max_fun=15000,
     ):
         self._store_parameters(locals())
 
-    def _encode_targets(self, y):
+    def _encode_targets(self, y, classes):
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         squared_error = self.loss == "squared_error"
         return Targets(
@@ -128,7 +173,24 @@ class MLPRegressor(_BaseMLP):
             # but the sum of Poisson deviances.
             loss_scale=1 / n_outputs if squared_error else 1.0,
             fitted_attributes={},
+            score=r2,
         )
+
+    @of_stochastic_solvers
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train one epoch further, with the optimizer as the last epoch left it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : object
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X):
         """Predicted numbers.
@@ -160,19 +222,10 @@ class MLPRegressor(_BaseMLP):
             1 for a perfect prediction, 0 for one no better than the mean of y; NaN, with a
             warning, for a single sample.
         """
-        predictions = self._predict_outputs(X).astype(np.float64, copy=False)
-        n_samples = len(predictions)
-        y = as_finite_numbers(check_targets(y, n_samples), "y").reshape(n_samples, -1)
-        if y.shape != predictions.shape:
-            raise ValueError(f"y has {y.shape[1]} outputs; the model has {self.n_outputs_}")
-        sample_weight = checks.as_weights(sample_weight, np.float64, n_samples)
-        if n_samples < 2:
+        outputs = self._predict_outputs(X)
+        y = check_targets(y, len(outputs))
+        sample_weight = checks.as_weights(sample_weight, np.float64, len(outputs))
+        if len(outputs) < 2:
             warnings.warn("R^2 score is not well-defined with less than two samples.", stacklevel=2)
             return float("nan")
-        mean = np.average(y, axis=0, weights=sample_weight)
-        residual = np.average((y - predictions) ** 2, axis=0, weights=sample_weight)
-        total = np.average((y - mean) ** 2, axis=0, weights=sample_weight)
-        # An output that never varies: 1 if it is met exactly, 0 if not.
-        constant = total == 0
-        scores = np.where(constant, residual == 0, 1 - residual / np.where(constant, 1, total))
-        return float(scores.mean())
+        return r2(outputs, y, sample_weight)

@@ -131,9 +131,9 @@ def as_array(values, name):
         raise ValueError(f"{name} is not a rectangular array: {error}") from error
 
 
-def as_finite_numbers(values, name):
-    """A float64 array of finite numbers."""
-    values = checks.as_array(name, values, np.float64)
+def as_finite_numbers(values, name, dtype=np.float64):
+    """An array of finite numbers."""
+    values = checks.as_array(name, values, dtype)
     if not np.isfinite(values).all():
         raise checks.not_finite(name, values)
     return values

@@ -1,0 +1,46 @@
+"""solver='lbfgs': SciPy's L-BFGS-B over the network's loss and gradient."""
+
+import copy
+import itertools
+
+import numpy as np
+
+
+def minimize_loss(network, X, y, *, sample_weight, alpha, tol, max_iter, max_fun):
+    """Bring the network's parameters to a minimum of its loss with the L2 term.
+
+    Returns
+    -------
+    result : scipy.optimize.OptimizeResult
+    """
+    try:
+        from scipy.optimize import minimize
+    except ImportError as error:
+        raise ImportError("solver='lbfgs' needs SciPy: pip install scipy") from error
+    trial = copy.deepcopy(network)  # whatever ends the search, the network itself is whole
+    penalty = alpha / (len(X) if sample_weight is None else np.sum(sample_weight))
+    penalties = penalty * _is_weight(network.layer_sizes)
+
+    def loss_and_gradient(parameters):
+        trial.parameters = parameters
+        loss, gradient = trial.loss_and_gradient(X, y, sample_weight)
+        penalty_gradient = penalties * parameters
+        return loss + 0.5 * (parameters @ penalty_gradient), gradient + penalty_gradient
+
+    result = minimize(
+        loss_and_gradient,
+        network.parameters.astype(np.float64),
+        method="L-BFGS-B",
+        jac=True,
+        options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+    )
+    network.parameters = result.x
+    return result
+
+
+def _is_weight(layer_sizes):
+    """1 for each weight and 0 for each bias, in the order of the network's parameters."""
+    parts = []
+    for n_in, n_out in itertools.pairwise(layer_sizes):
+        parts += [np.ones(n_in * n_out), np.zeros(n_out)]
+    return np.concatenate(parts)

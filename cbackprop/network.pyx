@@ -617,12 +617,11 @@ def train_with_order(
     training.tol = NAN if tol is None else checks.as_number("tol", tol)
     endless = isinstance(n_iter_no_change, float) and n_iter_no_change == math.inf
     training.n_iter_no_change = math.inf if endless else checks.as_count("n_iter_no_change", n_iter_no_change)
-    progress = progress or Progress()
+    if progress is None:
+        progress = Progress(None)
     training.best_loss = progress.best_loss
     training.n_bad_epochs = progress.n_bad_epochs
-    training.n_seen = progress.n_seen
     training.adaptive = adaptive
-    training.first_learning_rate, training.power_t = inverse_scaling or (0, 0)
     training.loss_scale = loss_scale
     if not isinstance(shuffle, (bool, np.bool_)):
         raise TypeError(f"shuffle must be a bool, got {shuffle!r}")
@@ -643,7 +642,8 @@ def train_with_order(
         try:
             return _train(
                 network, training, its_optimizer, X, targets, classes, sample_weight, order,
-                random_state if shuffle else None, remaining, callback, n_threads, n_cpus, loss_limit, progress)
+                random_state if shuffle else None, remaining, callback, n_threads, n_cpus, loss_limit, progress,
+                inverse_scaling)
         finally:
             leave_writer(&its_optimizer._guard)
     finally:
@@ -653,7 +653,7 @@ def train_with_order(
 cdef _train(
     Network network, Training training, Optimizer optimizer, X, targets, classes, sample_weight, order,
     random_state, Py_ssize_t remaining, callback, Py_ssize_t n_threads, Py_ssize_t n_cpus, double loss_limit,
-    progress,
+    progress, inverse_scaling,
 ):
     cdef Plan plan = network._plan
     cdef list state = optimizer._begin(plan, network._parameters, &training.update)
@@ -726,14 +726,18 @@ cdef _train(
         optimizer.n_steps = training.update.public_steps
         optimizer._learning_rate = training.update.learning_rate
         blocks.append(block[:n_done])
-        progress.losses += blocks[-1].tolist()
+        if progress.losses is not None:
+            progress.losses += blocks[-1].tolist()
         progress.best_loss = training.best_loss
         progress.n_bad_epochs = training.n_bad_epochs
-        progress.n_seen = training.n_seen
+        progress.n_seen += n_done * training.n_samples
+        if inverse_scaling is not None:
+            rate, power_t = inverse_scaling
+            optimizer._learning_rate = rate / (progress.n_seen + 1) ** power_t
         finished += n_done
         if finished:
             optimizer._state = state
-        if callback is None:
+        if callback is None and inverse_scaling is None:
             growth = min(4.0, RUN_SECONDS / max(1e-9, now() - began))
             at_once = min(<Py_ssize_t>EPOCHS_AT_ONCE, max(<Py_ssize_t>1, <Py_ssize_t>(at_once * growth)))
         PyErr_CheckSignals()

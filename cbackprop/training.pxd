@@ -54,9 +54,8 @@ cdef class Training:
     cdef double loss_scale  # of the data's part of the reported loss
     cdef double tol  # NaN: never stop early
     cdef double n_iter_no_change, best_loss
-    cdef Py_ssize_t n_bad_epochs, n_seen
+    cdef Py_ssize_t n_bad_epochs
     cdef bint adaptive  # divide the learning rate where training would end
-    cdef double first_learning_rate, power_t  # of its scaling with n_seen; power_t 0: none
     cdef bint online  # row by row in the kernel for the smallest networks
     cdef Online job  # for that kernel
     cdef Py_ssize_t job_rows  # in one call, at most

@@ -3,7 +3,7 @@
 `Training.run` is the loop of `Network.train`: many epochs in one call without the GIL.
 """
 
-from libc.math cimport isfinite, pow
+from libc.math cimport isfinite
 from libc.stdint cimport UINT32_MAX, uint64_t
 from libc.string cimport memcpy
 
@@ -82,8 +82,8 @@ class Progress:
 
     Attributes
     ----------
-    losses : list of float
-        Of every epoch.
+    losses : list of float or None
+        Of every epoch; None: they are not kept, which would take time where epochs are short.
     best_loss : float
     n_bad_epochs : int
         Epochs in a row, up to the last, that have not lowered it by tol.
@@ -94,7 +94,7 @@ class Progress:
     __slots__ = ("best_loss", "losses", "n_bad_epochs", "n_seen")
 
     def __init__(self, losses=(), best_loss=math.inf, n_bad_epochs=0, n_seen=0):
-        self.losses = list(losses)
+        self.losses = None if losses is None else list(losses)
         self.best_loss = best_loss
         self.n_bad_epochs = n_bad_epochs
         self.n_seen = n_seen
@@ -139,9 +139,6 @@ cdef class Training:
             else:
                 self.n_bad_epochs = 0
             self.best_loss = min(loss, self.best_loss)
-            self.n_seen += self.n_samples
-            if self.power_t > 0:
-                self.update.learning_rate = self.first_learning_rate / pow(self.n_seen + 1.0, self.power_t)
             if self.n_bad_epochs > self.n_iter_no_change:
                 if not self.adaptive or self.update.learning_rate <= SMALLEST_RATE:
                     return CONVERGED

@@ -1,6 +1,8 @@
 """What the project set out to reach, beside what the results say; what misses its goal is bold."""
 
 from charts import OURS
+from scaling import off_the_line
+from threads import best_round, default_over_one
 
 from cbackprop.cli.bench import share_of_peak, units_of
 from cbackprop.cli.terminal import in_times
@@ -86,7 +88,7 @@ def predicting_goals(result):
             yield [f"{what}, against ONNX Runtime", "≥ 1×", cell(in_times(ratio), ratio >= 1)]
 
 
-def other_goals(files, off_the_line, best_round, default_over_one):
+def other_goals(files):
     """(what, goal, measured) of what the other scripts measure, as far as results are there."""
     yield ["what", "goal", "measured"]
     for row in files.get("adam", {"workloads": []})["workloads"]:
@@ -110,12 +112,12 @@ def other_goals(files, off_the_line, best_round, default_over_one):
         n_off = sum(len(list(off_the_line(one))) for one in points)
         yield ["points off the line by 1.3", "0", cell(str(n_off), n_off == 0)]
     if "threads" in files:
-        yield from thread_goals(files["threads"]["rows"], best_round, default_over_one)
+        yield from thread_goals(files["threads"]["rows"])
     if "memory" in files:
         yield from memory_goals(files["memory"])
 
 
-def thread_goals(rows, best_round, default_over_one):
+def thread_goals(rows):
     """Gains of two threads against the control's, and the default's losses."""
     goals = {"inside a batch": 0.92, "side by side": 0.95}
     for row in rows:

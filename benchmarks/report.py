@@ -86,7 +86,7 @@ def goals_section(benches, files):
         predicting = list(goals.predicting_goals(result))
         if len(predicting) > 1:
             yield from (*table(predicting, n_words=1), "")
-    others = list(goals.other_goals(files, off_the_line, best_round, default_over_one))
+    others = list(goals.other_goals(files))
     if len(others) > 1:
         yield from (*table(others, n_words=1), "")
 

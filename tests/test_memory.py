@@ -22,7 +22,7 @@ def kilobytes(what):
     return int(re.search(what + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 
 def train(layer_sizes, n_rows, n_calls=1, optimizer=SGD, **options):
-    # where it does not have to be, nothing is in the form the engine takes
+    # in the form that the engine takes as it is
     X, y = np.ones((n_rows, layer_sizes[0]), "f4"), np.ones((n_rows, layer_sizes[-1]), "f4")
     network = Network(layer_sizes, dtype="float32", random_state=0)
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):

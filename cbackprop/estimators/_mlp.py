@@ -258,6 +258,7 @@ class _BaseMLP(Estimator):
         progress = self._progress(going_on)
         optimizer = (incremental and getattr(self, "_optimizer", None)) or self._make_optimizer()
         sgd = self.solver == "sgd"
+        adaptive = sgd and self.learning_rate == "adaptive"
         n_before = len(progress.losses)
         interrupted = False
         try:
@@ -279,9 +280,9 @@ class _BaseMLP(Estimator):
                 loss_limit=-np.log(np.finfo(network.dtype).eps),
                 tol=None if validation else self.tol,
                 n_iter_no_change=self.n_iter_no_change,
-                callback=self._make_callback(optimizer, validation),
+                callback=self._make_callback(optimizer, validation, adaptive),
                 progress=progress,
-                adaptive=sgd and self.learning_rate == "adaptive",
+                adaptive=adaptive,
                 inverse_scaling=(self.learning_rate_init, self.power_t)
                 if sgd and self.learning_rate == "invscaling"
                 else None,
@@ -320,11 +321,10 @@ class _BaseMLP(Estimator):
         best_loss = np.inf if self.best_loss_ is None else self.best_loss_
         return Progress(self.loss_curve_, best_loss, self._no_improvement_count, self.t_)
 
-    def _make_callback(self, optimizer, validation):
+    def _make_callback(self, optimizer, validation, adaptive):
         """What is to be done between epochs, or None."""
         if not self.verbose and validation is None:
             return None
-        adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
         rate = optimizer.learning_rate
 
         def finish_epoch(state):

@@ -4,6 +4,7 @@ import platform
 
 import numpy as np
 
+from cbackprop._cpus import n_cpus
 from cbackprop._kernels import dispatch
 
 UNFUSED = " (no fused multiply-add: the last bits may differ from those of other machines)"
@@ -28,7 +29,7 @@ def show_config():
             f"{name} ({np.finfo(name).bits} bits, epsilon {np.finfo(name).eps:.3g})"
             for name in ("float32", "float64")
         ),
-        "threads": "1",
+        "threads": f"up to {n_cpus()}",
     }
     width = max(map(len, rows))
     for name, value in rows.items():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import cbackprop
+from cbackprop._cpus import n_cpus
 from cbackprop._kernels import dispatch
 
 # The kernels in the order of their table, whose last entries they are.
@@ -46,6 +47,7 @@ def run(code, isa=None):
 
 PREDICT = """
 import numpy as np, cbackprop
+from cbackprop._cpus import n_cpus
 from cbackprop._kernels import dispatch
 network = cbackprop.Network((3, 20, 2), random_state=0)
 X = np.linspace(-1, 1, 21).reshape(7, 3)
@@ -186,7 +188,7 @@ def test_show_config(capsys):
     assert shown["in use"].startswith(dispatch.IN_USE)
     for fact in ("float32 (32 bits, epsilon 1.19e-07)", "float64 (64 bits, epsilon 2.22e-16)"):
         assert fact in shown["precisions"]
-    assert shown["threads"] == "1"
+    assert shown["threads"] == f"up to {n_cpus()}"
 
 
 def test_the_flags_keep_the_arithmetic():

@@ -64,14 +64,17 @@ class TrainingState:
         Of this epoch.
     network : Network
         Its parameters are those of this epoch; they must not be changed.
+    validation_score : float or None
+        Where an estimator stops early: its score of this epoch.
     """
 
-    __slots__ = ("epoch", "loss", "network")
+    __slots__ = ("epoch", "loss", "network", "validation_score")
 
     def __init__(self, epoch, loss, network):
         self.epoch = epoch
         self.loss = loss
         self.network = network
+        self.validation_score = None
 
     def __repr__(self):
         return f"TrainingState(epoch={self.epoch}, loss={self.loss})"

@@ -121,6 +121,15 @@ class MLPClassifier(_BaseMLP):
         Training ends when more epochs than this in a row have not improved.
     max_fun : int, default=15000
         How often 'lbfgs' may compute the loss, at most.
+    n_threads : int or None, default=None
+        How many threads compute; None for what the size is worth (see `Network`). The results do
+        not depend on it, not in a bit. This parameter and those below are not scikit-learn's.
+    callback : callable or None, default=None
+        ``callback(state)`` after each epoch, or iteration of 'lbfgs', with ``state.epoch``,
+        ``.loss``, ``.network`` and, with `early_stopping`, ``.validation_score``; a true result
+        ends training. An exception in it ends training and is passed on.
+    dtype : {'float32', 'float64'} or None, default=None
+        The precision to compute in. None: float32 for float32 data, else float64.
 
     Attributes
     ----------
@@ -180,12 +189,15 @@ class MLPClassifier(_BaseMLP):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        n_threads=None,
+        callback=None,
+        dtype=None,
     ):
         self._store_parameters(locals())
 
-    def _encode_targets(self, y, classes):
+    def _encode_targets(self, y, classes, complete=False):
         if y.ndim == 2:
-            return self._encode_indicators(y, classes)
+            return self._encode_indicators(y, classes, complete)
         labels = check_labels(y)
         try:
             found, class_numbers = np.unique(labels, return_inverse=True)
@@ -197,7 +209,7 @@ class MLPClassifier(_BaseMLP):
         if classes is None:
             classes = found
         else:
-            self._check_known(found, classes)
+            self._check_known(found, classes, complete)
             class_numbers = np.searchsorted(classes, found)[class_numbers]
         multiclass = len(classes) > 2
         return Targets(
@@ -211,13 +223,13 @@ class MLPClassifier(_BaseMLP):
             strata=None if multiclass else class_numbers,
         )
 
-    def _encode_indicators(self, y, classes):
+    def _encode_indicators(self, y, classes, complete):
         indicators = check_indicators(y)
         found = np.arange(y.shape[1])
         if classes is None:
             classes = found
         else:
-            self._check_known(found, classes)
+            self._check_known(found, classes, complete)
         return Targets(
             values=indicators,
             n_outputs=y.shape[1],
@@ -228,8 +240,8 @@ class MLPClassifier(_BaseMLP):
             score=functools.partial(accuracy, n_classes=len(classes)),
         )
 
-    def _check_known(self, found, classes):
-        if self.warm_start and not np.array_equal(found, classes):
+    def _check_known(self, found, classes, complete):
+        if complete and not np.array_equal(found, classes):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
                 f"call to fit. Previously got {classes}, `y` has {found}"

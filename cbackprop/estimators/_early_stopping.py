@@ -81,6 +81,7 @@ class Validation:
         self.best_parameters = None
 
     def finish_epoch(self, network):
+        """Take the network's score, and return it."""
         score = self.score(network)
         self.scores.append(score)
         if score < self.best_score + self.tol:
@@ -90,3 +91,4 @@ class Validation:
         if score > self.best_score:
             self.best_score = score
             self.best_parameters = network.parameters.copy()
+        return score

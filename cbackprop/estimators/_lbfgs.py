@@ -5,9 +5,15 @@ import itertools
 
 import numpy as np
 
+from cbackprop.training import TrainingState
 
-def minimize_loss(network, X, y, *, sample_weight, alpha, tol, max_iter, max_fun):
+
+def minimize_loss(
+    network, X, y, *, sample_weight, alpha, tol, max_iter, max_fun, n_threads, callback
+):
     """Bring the network's parameters to a minimum of its loss with the L2 term.
+
+    `callback` as that of `Network.train`, or None; an epoch is an iteration.
 
     Returns
     -------
@@ -23,15 +29,23 @@ def minimize_loss(network, X, y, *, sample_weight, alpha, tol, max_iter, max_fun
 
     def loss_and_gradient(parameters):
         trial.parameters = parameters
-        loss, gradient = trial.loss_and_gradient(X, y, sample_weight)
+        loss, gradient = trial.loss_and_gradient(X, y, sample_weight, n_threads=n_threads)
         penalty_gradient = penalties * parameters
         return loss + 0.5 * (parameters @ penalty_gradient), gradient + penalty_gradient
+
+    iterations = itertools.count(1)
+
+    def finish_iteration(intermediate_result):
+        trial.parameters = intermediate_result.x
+        if callback(TrainingState(next(iterations), float(intermediate_result.fun), trial)):
+            raise StopIteration
 
     result = minimize(
         loss_and_gradient,
         network.parameters.astype(np.float64),
         method="L-BFGS-B",
         jac=True,
+        callback=finish_iteration if callback else None,
         options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
     )
     network.parameters = result.x

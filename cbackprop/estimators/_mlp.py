@@ -15,12 +15,15 @@ from cbackprop.estimators._early_stopping import Validation, split_rows
 from cbackprop.estimators._lbfgs import minimize_loss
 from cbackprop.estimators._validation import (
     BOOLEAN,
+    NONE,
     POSITIVE_INT,
     RANDOM_STATE,
+    Function,
     Infinity,
     Interval,
     LayerSizes,
     OneOf,
+    Precision,
     as_finite_numbers,
     check_features,
     check_parameters,
@@ -39,6 +42,9 @@ SET_BY_SOME_SOLVERS = (
     "_no_improvement_count",
     "_optimizer",
 )
+
+
+STOPPED_BY_CALLBACK = 99  # SciPy's status
 
 
 class ConvergenceWarning(UserWarning):
@@ -100,12 +106,16 @@ class _BaseMLP(Estimator):
         "epsilon": (Interval(Real, 0, np.inf, "()"),),
         "n_iter_no_change": (POSITIVE_INT, Infinity()),
         "max_fun": (POSITIVE_INT,),
+        "n_threads": (NONE, POSITIVE_INT),
+        "callback": (NONE, Function()),
+        "dtype": (NONE, Precision()),
     }
 
-    def _encode_targets(self, y, classes):
+    def _encode_targets(self, y, classes, complete=False):
         """Targets of y, an array of shape (n_samples,) or (n_samples, more than one).
 
-        `classes` are those that are known before, or None; a regressor has none.
+        `classes` are those that are known before, or None; a regressor has none. `complete`: y
+        must have all of them.
         """
         raise NotImplementedError
 
@@ -139,7 +149,7 @@ class _BaseMLP(Estimator):
         for view, array in zip(views, arrays, strict=True):
             view[...] = array
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, validation_data=None):
         """Train a new network on X and y; with `warm_start` train the fitted one further.
 
         Parameters
@@ -151,16 +161,20 @@ class _BaseMLP(Estimator):
             labels 0 or 1 (multilabel).
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample in the loss; None weighs all alike.
+        validation_data : (X, y) or (X, y, sample_weight), default=None
+            What `early_stopping` scores epochs on; all of X is then trained on, where else some of
+            its rows are held back. Not for 'lbfgs'.
 
         Returns
         -------
         self : object
-            After Ctrl-C, or if the loss became infinite or NaN (a `ValueError`), with the
-            parameters of the last finished epoch. Bad arguments leave the estimator as it was.
+            After Ctrl-C, an exception in `callback`, or if the loss became infinite or NaN (a
+            `ValueError`), with the parameters of the last finished epoch. Bad arguments leave the
+            estimator as it was.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, validation_data=validation_data)
 
-    def _fit(self, X, y, sample_weight, incremental=False, classes=None):
+    def _fit(self, X, y, sample_weight, *, incremental=False, classes=None, validation_data=None):
         check_parameters(self, self._parameter_constraints)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -176,7 +190,9 @@ class _BaseMLP(Estimator):
             y = y[:, 0]
         if going_on and classes is None:
             classes = getattr(self, "classes_", None)
-        targets = self._encode_targets(y, classes)
+        targets = self._encode_targets(y, classes, complete=self.warm_start)
+        if validation_data is not None:
+            validation_data = self._encode_validation_data(validation_data, X.shape[1], targets)
         random_state = check_random_state(self.random_state)
         if going_on:
             network = self._network_to_go_on(targets)
@@ -186,9 +202,42 @@ class _BaseMLP(Estimator):
             self._fit_lbfgs(network, X, targets, sample_weight, going_on)
         else:
             self._fit_stochastic(
-                network, X, targets, sample_weight, random_state, going_on, incremental
+                network,
+                X,
+                targets,
+                sample_weight,
+                validation_data,
+                random_state,
+                going_on,
+                incremental,
             )
         return self
+
+    def _encode_validation_data(self, data, n_features, targets):
+        """(X, values, sample_weight) for a network that is trained on `targets`."""
+        if not self.early_stopping or self.solver == "lbfgs":
+            raise ValueError(
+                "validation_data is for early_stopping=True with the solvers 'sgd' and 'adam'"
+            )
+        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+            raise ValueError(
+                f"validation_data must be (X, y) or (X, y, sample_weight), got {data!r:.100}"
+            )
+        X, y, sample_weight = (*data, None)[:3]
+        try:
+            X = as_finite_numbers(
+                check_features(X, type(self).__name__, n_features), "X", np.float64
+            )
+            y = check_targets(y, len(X))
+            if len(X) < 2:
+                raise ValueError("it has one sample; a score needs two")
+            found = self._encode_targets(y, targets.fitted_attributes.get("classes_"))
+            if found.n_outputs != targets.n_outputs:
+                raise ValueError(f"y has {found.n_outputs} outputs instead of {targets.n_outputs}")
+            as_finite_numbers(found.values, "y")
+            return X, found.values, checks.as_weights(sample_weight, np.float64, len(X))
+        except ValueError as error:
+            raise ValueError(f"validation_data: {error}") from error
 
     def _layer_sizes(self, n_features, n_outputs):
         hidden = self.hidden_layer_sizes
@@ -202,9 +251,14 @@ class _BaseMLP(Estimator):
             activation=self.activation,
             output_activation=targets.output_activation,
             loss=targets.loss,
-            dtype=np.float32 if X.dtype.newbyteorder("=") == np.float32 else np.float64,
+            dtype=self._precision(X),
             random_state=random_state,
         )
+
+    def _precision(self, X):
+        if self.dtype is not None:
+            return self.dtype
+        return np.float32 if X.dtype.newbyteorder("=") == np.float32 else np.float64
 
     def _network_to_go_on(self, targets):
         """The fitted network, if it fits the parameters and y."""
@@ -240,21 +294,29 @@ class _BaseMLP(Estimator):
         return self.batch_size  # which the engine clips
 
     def _fit_stochastic(
-        self, network, X, targets, sample_weight, random_state, going_on, incremental
+        self,
+        network,
+        X,
+        targets,
+        sample_weight,
+        validation_data,
+        random_state,
+        going_on,
+        incremental,
     ):
         """Run the epochs."""
         sample_weight = checks.as_weights(sample_weight, network.dtype, len(X))
         values, validation = targets.values, None
         if self.early_stopping:
-            X = as_finite_numbers(X, "X", network.dtype)
-            as_finite_numbers(values, "y", network.dtype)
-            train, held_back = split_rows(
-                len(X), self.validation_fraction, random_state, targets.strata
-            )
-            validation = self._make_validation(
-                *rows_of(held_back, X, values, sample_weight), targets.score, going_on
-            )
-            X, values, sample_weight = rows_of(train, X, values, sample_weight)
+            if validation_data is None:
+                X = as_finite_numbers(X, "X", network.dtype)
+                as_finite_numbers(values, "y", network.dtype)
+                train, held_back = split_rows(
+                    len(X), self.validation_fraction, random_state, targets.strata
+                )
+                validation_data = rows_of(held_back, X, values, sample_weight)
+                X, values, sample_weight = rows_of(train, X, values, sample_weight)
+            validation = self._make_validation(*validation_data, targets.score, going_on)
         progress = self._progress(going_on)
         optimizer = (incremental and getattr(self, "_optimizer", None)) or self._make_optimizer()
         sgd = self.solver == "sgd"
@@ -282,6 +344,7 @@ class _BaseMLP(Estimator):
                 n_iter_no_change=self.n_iter_no_change,
                 callback=self._make_callback(optimizer, validation, adaptive),
                 progress=progress,
+                n_threads=self.n_threads,
                 adaptive=adaptive,
                 inverse_scaling=(self.learning_rate_init, self.power_t)
                 if sgd and self.learning_rate == "invscaling"
@@ -289,8 +352,9 @@ class _BaseMLP(Estimator):
             )
         except KeyboardInterrupt:
             interrupted = True
-        except ValueError:
-            # it diverged; before the first epoch's end it is an argument that is bad
+        except Exception:
+            # it diverged, or the callback failed; before the first epoch's end it is an argument
+            # that is bad
             if len(progress.losses) > n_before:
                 self._set_stochastic(network, targets, progress, n_before, validation, optimizer)
             raise
@@ -307,7 +371,7 @@ class _BaseMLP(Estimator):
         sample_weight = checks.as_weights(sample_weight, X.dtype, len(X))
 
         def score_network(network):
-            return score(network.predict(X), values, sample_weight)
+            return score(network.predict(X, n_threads=self.n_threads), values, sample_weight)
 
         if going_on and getattr(self, "validation_scores_", None) is not None:
             past = self.validation_scores_, self.best_validation_score_, self._no_improvement_count
@@ -323,7 +387,7 @@ class _BaseMLP(Estimator):
 
     def _make_callback(self, optimizer, validation, adaptive):
         """What is to be done between epochs, or None."""
-        if not self.verbose and validation is None:
+        if not self.verbose and validation is None and self.callback is None:
             return None
         rate = optimizer.learning_rate
 
@@ -333,9 +397,9 @@ class _BaseMLP(Estimator):
             if self.verbose:
                 print(f"Iteration {state.epoch}, loss = {state.loss:.8f}")
             if validation is not None:
-                validation.finish_epoch(state.network)
+                state.validation_score = validation.finish_epoch(state.network)
                 if self.verbose:
-                    print(f"Validation score: {validation.scores[-1]:f}")
+                    print(f"Validation score: {state.validation_score:f}")
                 if validation.n_bad_epochs > self.n_iter_no_change:
                     stop = not adaptive or rate <= 1e-6
                     if not stop:
@@ -345,7 +409,7 @@ class _BaseMLP(Estimator):
                 rate = optimizer.learning_rate
                 if self.verbose:
                     print(f"{self._no_improvement()} Setting learning rate to {rate:f}")
-            return stop
+            return (self.callback is not None and self.callback(state)) or stop
 
         return finish_epoch
 
@@ -363,7 +427,7 @@ class _BaseMLP(Estimator):
                 adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
                 small = " Learning rate too small." if adaptive else ""
                 print(f"{self._no_improvement()}{small} Stopping.")
-        elif not incremental:
+        elif not incremental and self.n_iter_ == self.max_iter:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
@@ -397,6 +461,8 @@ class _BaseMLP(Estimator):
             tol=self.tol,
             max_iter=self.max_iter,
             max_fun=self.max_fun,
+            n_threads=self.n_threads,
+            callback=self.callback,
         )
         self._set_fitted(
             network,
@@ -405,7 +471,7 @@ class _BaseMLP(Estimator):
             t_=self.t_ if going_on else 0,
             loss_=float(result.fun),
         )
-        if result.status != 0:
+        if result.status not in (0, STOPPED_BY_CALLBACK):
             warnings.warn(
                 f"lbfgs failed to converge after {self.n_iter_} iteration(s) "
                 f"(status={result.status}):\n{result.message}\n\nMore iterations "
@@ -429,7 +495,8 @@ class _BaseMLP(Estimator):
         """The network's outputs, shape (n_samples, n_outputs)."""
         self._check_is_fitted()
         return self._network.predict(
-            check_features(X, type(self).__name__, n_features=self.n_features_in_)
+            check_features(X, type(self).__name__, n_features=self.n_features_in_),
+            n_threads=self.n_threads,
         )
 
     # ---- copies ----

@@ -92,6 +92,15 @@ class MLPRegressor(_BaseMLP):
         Training ends when more epochs than this in a row have not improved.
     max_fun : int, default=15000
         How often 'lbfgs' may compute the loss, at most.
+    n_threads : int or None, default=None
+        How many threads compute; None for what the size is worth (see `Network`). The results do
+        not depend on it, not in a bit. This parameter and those below are not scikit-learn's.
+    callback : callable or None, default=None
+        ``callback(state)`` after each epoch, or iteration of 'lbfgs', with ``state.epoch``,
+        ``.loss``, ``.network`` and, with `early_stopping`, ``.validation_score``; a true result
+        ends training. An exception in it ends training and is passed on.
+    dtype : {'float32', 'float64'} or None, default=None
+        The precision to compute in. None: float32 for float32 data, else float64.
 
     Attributes
     ----------
@@ -158,10 +167,13 @@ class MLPRegressor(_BaseMLP):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        n_threads=None,
+        callback=None,
+        dtype=None,
     ):
         self._store_parameters(locals())
 
-    def _encode_targets(self, y, classes):
+    def _encode_targets(self, y, classes, complete=False):
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         squared_error = self.loss == "squared_error"
         return Targets(

@@ -76,6 +76,32 @@ class Infinity:
 
 
 @dataclass(frozen=True)
+class Function:
+    """Anything that can be called."""
+
+    def accepts(self, value):
+        return callable(value)
+
+    def __str__(self):
+        return "a callable"
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A dtype that networks compute in."""
+
+    def accepts(self, value):
+        try:
+            checks.as_dtype(value)
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    def __str__(self):
+        return "'float32' or 'float64'"
+
+
+@dataclass(frozen=True)
 class LayerSizes:
     """One positive int, or a sequence of them, which may be empty."""
 
@@ -90,8 +116,9 @@ class LayerSizes:
 
 POSITIVE_INT = Interval(numbers.Integral, 1, np.inf, "[)")
 BOOLEAN = InstanceOf((bool, np.bool_), "a bool")
+NONE = InstanceOf((type(None),), "None")
 RANDOM_STATE = (
-    InstanceOf((type(None),), "None"),
+    NONE,
     Interval(numbers.Integral, 0, 2**32 - 1, "[]"),
     InstanceOf((np.random.RandomState,), "a numpy.random.RandomState"),
 )

@@ -66,7 +66,10 @@ LABELS = make_data("binary")[1]
 
 def sklearn_twin(model):
     """scikit-learn's estimator with the parameters of ours."""
-    neural_network = pytest.importorskip("sklearn.neural_network")
+    # the numbers are those of this version
+    pytest.importorskip("sklearn", minversion="1.9")
+    from sklearn import neural_network
+
     theirs = getattr(neural_network, type(model).__name__)
     known = inspect.signature(theirs).parameters
     return theirs(**{name: value for name, value in model.get_params().items() if name in known})

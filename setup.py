@@ -143,7 +143,7 @@ def extensions():
             SAFE | FAST,
         ),
         # checks arguments and calls: nothing in it indexes arrays
-        (modules(["_call", "network"]), SAFE),
+        (modules(["_call", "_train", "network"]), SAFE),
     )
     return [
         extension

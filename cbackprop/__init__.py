@@ -3,8 +3,9 @@
 __version__ = "0.1.0"
 
 try:
-    from cbackprop.network import Network, TrainingState
+    from cbackprop.network import Network
     from cbackprop.optimizers import SGD, Adam
+    from cbackprop.training import TrainingState
 except ModuleNotFoundError as error:
     if error.name is None or not error.name.startswith("cbackprop."):
         raise

@@ -222,6 +222,13 @@ def as_number(name, value, limits="[0, inf)"):
     raise ValueError(f"{name} must be in {limits}, got {value!r}")
 
 
+def as_reduction(reduction):
+    """Whether it is the mean, else the sum."""
+    if not isinstance(reduction, str) or reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction is {reduction!r}; known are mean, sum")
+    return reduction == "mean"
+
+
 def not_finite(name, array):
     """The error that says where an array holds NaN or infinity."""
     rows_at_once = max(1, _ELEMENTS_AT_ONCE // max(1, array[:1].size))

@@ -4,10 +4,8 @@ Every argument is checked here, then the GIL is dropped.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.math cimport NAN
 
-from cbackprop._call cimport Call, poll_signals
+from cbackprop._call cimport Call
 from cbackprop._float_mode cimport flush_denormals, set_float_mode
 from cbackprop._guard cimport (
     ENTERED, REFUSED, Entry, Guard, enter_reader, enter_writer, is_writer, leave_reader, leave_writer,
@@ -16,28 +14,19 @@ from cbackprop._kernels.table cimport SQUARED_ERROR
 from cbackprop._memory cimport Block, Pointer, matrix_of
 from cbackprop._threads cimport enter_callers, leave_callers
 from cbackprop._typedefs cimport lanes_t
-from cbackprop._watch cimport now
 from cbackprop.backprop cimport BLOCK_ROWS, Plan, Rows, Workspace, n_sums
-from cbackprop.optimizers cimport Optimizer, pack_state
 from cbackprop.predicting cimport predict_blocks, predict_directly
 from cbackprop.team cimport Team
-from cbackprop.training cimport (
-    ALL_EPOCHS, BAD_DATA, INTERRUPTED, NON_FINITE, Ending, Training, bitgen_t,
-)
-
-import math
 
 import numpy as np
 
 from cbackprop import _checks as checks
 from cbackprop._cpus import as_n_threads
+from cbackprop._train import train
 from cbackprop.activations import HIDDEN, OUTPUT, canonical
 from cbackprop.losses import check_pair
-from cbackprop.training import Progress, TrainingState
 
 cdef enum:
-    # Epochs in one call without the GIL, at most.
-    EPOCHS_AT_ONCE = 65536
     # Numbers that are drawn, or divided, at a time.
     NUMBERS_AT_ONCE = 1 << 22
     # Rows of X for which packing the parameters is not worth it, and rows of parameters that are read for them
@@ -46,10 +35,6 @@ cdef enum:
     DIRECT_PARAMETERS = 1 << 20
     # Rows of lanes: the activations of two layers that wait there.
     ON_THE_STACK = 64
-
-
-# How long a run of short epochs takes, in seconds: long beside a call, short beside a person's patience.
-cdef double RUN_SECONDS = 0.01
 
 
 cdef class Network:
@@ -362,7 +347,7 @@ cdef class Network:
 
     cdef tuple _gradients(self, X, y, sample_weight, reduction, n_threads, bint with_gradient):
         X, targets, classes, sample_weight = self._checked(X, y, sample_weight)
-        cdef bint mean = as_reduction(reduction)
+        cdef bint mean = checks.as_reduction(reduction)
         cdef Py_ssize_t first, n_rows = X.shape[0]
         cdef double loss, weight
         n_threads, n_cpus = as_n_threads(n_threads, self._work(n_rows, 3 if with_gradient else 1))
@@ -575,183 +560,11 @@ def _restore(kind, layer_sizes, activation, output_activation, loss, dtype, para
     return network
 
 
-cdef bint as_reduction(reduction) except -1:
-    if not isinstance(reduction, str) or reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction is {reduction!r}; known are mean, sum")
-    return reduction == "mean"
-
-
-def train_with_order(
-    Network network, X, y, *, optimizer, batch_size=None, n_epochs=1, order=None, shuffle=True, random_state=None,
-    sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None, n_threads=None,
-    loss_scale=1.0, loss_limit=math.inf, progress=None, adaptive=False, inverse_scaling=None,
-):
-    """`Network.train`, with what the estimators need beyond it.
-
-    Parameters
-    ----------
-    order : array of shape (n_samples,), intp, optional
-        The rows' order, changed in place: each epoch shuffles what the last one left, as scikit-learn does.
-    loss_scale : float
-        Multiplies the data's part of the losses that are reported and that the stopping rule sees.
-    loss_limit : float
-        The most that a row of log_loss, or an output of binary_log_loss, counts in the reported loss.
-    progress : Progress, optional
-        What the stopping rule goes on from; brought up to date as epochs finish, whatever ends the training.
-    adaptive : bool
-        Where the stopping rule would end training, the learning rate is divided by 5 instead while it is above 1e-6.
-    inverse_scaling : (float, float), optional
-        (r, power_t): after each epoch the learning rate is r / (rows seen + 1) ** power_t, as scikit-learn has it.
-    """
-    X, targets, classes, sample_weight = network._checked(X, y, sample_weight)
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be an SGD or Adam object, got {optimizer!r}")
-    cdef Training training = Training()
-    training.plan = network._plan
-    training.n_samples = X.shape[0]
-    training.batch_size = min(
-        training.n_samples, checks.as_count("batch_size", training.n_samples if batch_size is None else batch_size))
-    cdef Py_ssize_t remaining = checks.as_count("n_epochs", n_epochs)
-    training.mean = as_reduction(reduction)
-    training.update.step.alpha = checks.as_number("alpha", alpha)
-    training.tol = NAN if tol is None else checks.as_number("tol", tol)
-    endless = isinstance(n_iter_no_change, float) and n_iter_no_change == math.inf
-    training.n_iter_no_change = math.inf if endless else checks.as_count("n_iter_no_change", n_iter_no_change)
-    if progress is None:
-        progress = Progress(None)
-    training.best_loss = progress.best_loss
-    training.n_bad_epochs = progress.n_bad_epochs
-    training.adaptive = adaptive
-    training.loss_scale = loss_scale
-    if not isinstance(shuffle, (bool, np.bool_)):
-        raise TypeError(f"shuffle must be a bool, got {shuffle!r}")
-    if order is not None:
-        order = checks.as_order(order, training.n_samples)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be callable, got {callback!r}")
-    random_state = checks.as_random_state(random_state)
-    n_threads, n_cpus = as_n_threads(n_threads, network._work(training.batch_size, 3))
-    if training.batch_size == 1:
-        n_threads = 1
-
-    cdef Optimizer its_optimizer = optimizer
+def train_with_order(Network network, X, y, *, sample_weight=None, **options):
+    """`Network.train`, with what the estimators need beyond it: `options` as `_train.train` has them."""
+    data = network._checked(X, y, sample_weight)
     network._enter_writer()
     try:
-        if not enter_writer(&its_optimizer._guard):
-            raise RuntimeError("the optimizer is training another network in another thread")
-        try:
-            return _train(
-                network, training, its_optimizer, X, targets, classes, sample_weight, order,
-                random_state if shuffle else None, remaining, callback, n_threads, n_cpus, loss_limit, progress,
-                inverse_scaling)
-        finally:
-            leave_writer(&its_optimizer._guard)
+        return train(network, network._plan, network._parameters, data, **options)
     finally:
         leave_writer(&network._guard)
-
-
-cdef _train(
-    Network network, Training training, Optimizer optimizer, X, targets, classes, sample_weight, order,
-    random_state, Py_ssize_t remaining, callback, Py_ssize_t n_threads, Py_ssize_t n_cpus, double loss_limit,
-    progress, inverse_scaling,
-):
-    cdef Plan plan = network._plan
-    cdef list state = optimizer._begin(plan, network._parameters, &training.update)
-    cdef list state_pointers = [Pointer(array, True) for array in state]
-    cdef bint fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS
-    cdef Call call = Call(
-        plan, network._parameters, training.batch_size, X, targets, classes, sample_weight,
-        n_sums=0 if fused else n_sums(training.batch_size), keep_deltas=n_threads > 1)
-    cdef Block private = Block(plan.parameter_rows * training.update.n_states)
-    cdef Block kept = None
-    cdef Pointer parameters = Pointer(network._parameters, True), order_pointer
-    cdef Py_ssize_t k, n_done = 0, at_once = 1
-    cdef double began, growth
-    cdef double[::1] losses
-    cdef Ending ending = ALL_EPOCHS
-    cdef list blocks = []  # the losses of each run of epochs
-    training.workspace = call.workspace
-    training.team = Team(plan, call.workspace, n_threads, n_cpus)
-    training.workspace.loss_limit = loss_limit
-    training.data = call.data
-    training.parameters = call.parameters.rows
-    training.public_parameters = parameters.at
-    for k in range(training.update.n_states):
-        training.update.public_state[k] = (<Pointer>state_pointers[k]).at
-        training.update.state[k] = private.rows + k * plan.parameter_rows
-    with nogil:
-        pack_state(&training.update, plan, &call.workspace.watch)
-    call.check(X, targets, sample_weight)
-
-    training.keep_order = order is not None
-    lock = None
-    if random_state is not None:
-        training.bitgen = <bitgen_t*>PyCapsule_GetPointer(random_state._bit_generator.capsule, "BitGenerator")
-        lock = random_state._bit_generator.lock
-        if order is None:
-            order = np.arange(training.n_samples, dtype=np.intp)
-    if order is not None:
-        order_pointer = Pointer(order, True)
-        training.order = <Py_ssize_t*>order_pointer.at
-
-    finished = 0
-    while remaining > 0 and ending == ALL_EPOCHS:
-        block = np.empty(min(remaining, at_once))
-        losses = block
-        if block.size > 1 and kept is None:
-            kept = Block(plan.parameter_rows * (1 + training.update.n_states))
-        training.kept = kept.rows if block.size > 1 else NULL
-        # a callback may have changed it
-        training.update.learning_rate = optimizer.learning_rate
-        began = now()
-        # The lock of the random stream is held for short whiles only: for a run of short epochs, in which no signal
-        # handler may ask for it, or for the shuffle alone. Never in a callback, which may draw from the stream.
-        if lock is not None:
-            lock.acquire()
-        try:
-            with nogil:
-                if losses.shape[0] == 1:
-                    training.draw()
-                else:
-                    call.workspace.watch.poll = NULL
-                    ending = training.run(losses.shape[0], &losses[0], &n_done)
-                    call.workspace.watch.poll = poll_signals
-        finally:
-            if lock is not None:
-                lock.release()
-        if losses.shape[0] == 1:
-            with nogil:
-                ending = training.run(1, &losses[0], &n_done)
-        # at once: what follows may run signal handlers
-        optimizer.n_steps = training.update.public_steps
-        optimizer._learning_rate = training.update.learning_rate
-        blocks.append(block[:n_done])
-        if progress.losses is not None:
-            progress.losses += blocks[-1].tolist()
-        progress.best_loss = training.best_loss
-        progress.n_bad_epochs = training.n_bad_epochs
-        progress.n_seen += n_done * training.n_samples
-        if inverse_scaling is not None:
-            rate, power_t = inverse_scaling
-            optimizer._learning_rate = rate / (progress.n_seen + 1) ** power_t
-        finished += n_done
-        if finished:
-            optimizer._state = state
-        if callback is None and inverse_scaling is None:
-            growth = min(4.0, RUN_SECONDS / max(1e-9, now() - began))
-            at_once = min(<Py_ssize_t>EPOCHS_AT_ONCE, max(<Py_ssize_t>1, <Py_ssize_t>(at_once * growth)))
-        PyErr_CheckSignals()
-        remaining -= n_done
-        if ending == INTERRUPTED or ending == BAD_DATA:
-            call.check(X, targets, sample_weight)
-        if ending == NON_FINITE:
-            # the kernel for the smallest networks does not look at the data
-            for name, array in (("X", X), ("y", targets)):
-                if array is not None and not np.isfinite(array).all():
-                    raise checks.not_finite(name, array)
-            raise ValueError(
-                f"training diverged in epoch {finished + 1}: its loss or parameters are not finite. The learning rate "
-                "may be too large, or the data may need scaling. The network is as the epoch before left it.")
-        if callback is not None and callback(TrainingState(finished, float(block[-1]), network)):
-            break
-    return np.concatenate(blocks)

@@ -1,0 +1,211 @@
+"""`Network.train` once the data are checked: the other arguments, the epochs, what is left when they end."""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.math cimport INFINITY, NAN
+
+from cbackprop._call cimport Call, poll_signals
+from cbackprop._guard cimport enter_writer, leave_writer
+from cbackprop._memory cimport Block, Pointer
+from cbackprop._watch cimport now
+from cbackprop.backprop cimport BLOCK_ROWS, Plan, n_sums
+from cbackprop.optimizers cimport Optimizer, pack_state
+from cbackprop.team cimport Team
+from cbackprop.training cimport (
+    ALL_EPOCHS, BAD_DATA, INTERRUPTED, NON_FINITE, Ending, Training, bitgen_t,
+)
+
+import math
+
+import numpy as np
+
+from cbackprop import _checks as checks
+from cbackprop._cpus import as_n_threads
+from cbackprop.training import Progress, TrainingState
+
+cdef enum:
+    # Epochs in one call without the GIL, at most.
+    EPOCHS_AT_ONCE = 65536
+
+
+# How long a run of short epochs takes, in seconds: long beside a call, short beside a person's patience.
+cdef double RUN_SECONDS = 0.01
+
+
+def train(
+    network, Plan plan, parameters, data, *, optimizer, batch_size=None, n_epochs=1, order=None, shuffle=True,
+    random_state=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None, n_threads=None,
+    loss_scale=1.0, loss_limit=INFINITY, progress=None, adaptive=False, inverse_scaling=None,
+):
+    """Trains a network whose writer this thread is, and returns the losses.
+
+    Parameters
+    ----------
+    network : Network
+        For the callback.
+    plan, parameters
+        The network's own.
+    data : tuple
+        (X, targets, classes, sample_weight), checked.
+    order : array of shape (n_samples,), intp, optional
+        The rows' order, changed in place: each epoch shuffles what the last one left, as scikit-learn does.
+    loss_scale : float
+        Multiplies the data's part of the losses that are reported and that the stopping rule sees.
+    loss_limit : float
+        The most that a row of log_loss, or an output of binary_log_loss, counts in the reported loss.
+    progress : Progress, optional
+        What the stopping rule goes on from; brought up to date as epochs finish, whatever ends the training.
+    adaptive : bool
+        Where the stopping rule would end training, the learning rate is divided by 5 instead while it is above 1e-6.
+    inverse_scaling : (float, float), optional
+        (r, power_t): after each epoch the learning rate is r / (rows seen + 1) ** power_t, as scikit-learn has it.
+    optimizer, batch_size, ...
+        As in `Network.train`.
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an SGD or Adam object, got {optimizer!r}")
+    cdef Training training = Training()
+    training.plan = plan
+    training.n_samples = data[0].shape[0]
+    training.batch_size = min(
+        training.n_samples, checks.as_count("batch_size", training.n_samples if batch_size is None else batch_size))
+    cdef Py_ssize_t remaining = checks.as_count("n_epochs", n_epochs)
+    training.mean = checks.as_reduction(reduction)
+    training.update.step.alpha = checks.as_number("alpha", alpha)
+    training.tol = NAN if tol is None else checks.as_number("tol", tol)
+    endless = isinstance(n_iter_no_change, float) and n_iter_no_change == math.inf
+    training.n_iter_no_change = math.inf if endless else checks.as_count("n_iter_no_change", n_iter_no_change)
+    if progress is None:
+        progress = Progress(None)
+    training.best_loss = progress.best_loss
+    training.n_bad_epochs = progress.n_bad_epochs
+    training.adaptive = adaptive
+    training.loss_scale = loss_scale
+    if not isinstance(shuffle, (bool, np.bool_)):
+        raise TypeError(f"shuffle must be a bool, got {shuffle!r}")
+    if order is not None:
+        order = checks.as_order(order, training.n_samples)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be callable, got {callback!r}")
+    random_state = checks.as_random_state(random_state)
+    n_threads, n_cpus = as_n_threads(n_threads, 3 * min(training.batch_size, <Py_ssize_t>BLOCK_ROWS) * parameters.size)
+    if training.batch_size == 1:
+        n_threads = 1
+
+    cdef Optimizer its_optimizer = optimizer
+    if not enter_writer(&its_optimizer._guard):
+        raise RuntimeError("the optimizer is training another network in another thread")
+    try:
+        return run(
+            network, training, parameters, its_optimizer, data, order, random_state if shuffle else None, remaining,
+            callback, n_threads, n_cpus, loss_limit, progress, inverse_scaling)
+    finally:
+        leave_writer(&its_optimizer._guard)
+
+
+cdef run(
+    network, Training training, parameters, Optimizer optimizer, data, order, random_state,
+    Py_ssize_t remaining, callback, Py_ssize_t n_threads, Py_ssize_t n_cpus, double loss_limit,
+    progress, inverse_scaling,
+):
+    X, targets, _, sample_weight = data
+    cdef Plan plan = training.plan
+    cdef list state = optimizer._begin(plan, parameters, &training.update)
+    cdef list state_pointers = [Pointer(array, True) for array in state]
+    cdef bint fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS
+    cdef Call call = Call(
+        plan, parameters, training.batch_size, *data,
+        n_sums=0 if fused else n_sums(training.batch_size), keep_deltas=n_threads > 1)
+    cdef Block private = Block(plan.parameter_rows * training.update.n_states)
+    cdef Block kept = None
+    cdef Pointer public = Pointer(parameters, True), order_pointer
+    cdef Py_ssize_t k, n_done = 0, at_once = 1
+    cdef double began, growth
+    cdef double[::1] losses
+    cdef Ending ending = ALL_EPOCHS
+    cdef list blocks = []  # the losses of each run of epochs
+    training.workspace = call.workspace
+    training.team = Team(plan, call.workspace, n_threads, n_cpus)
+    training.workspace.loss_limit = loss_limit
+    training.data = call.data
+    training.parameters = call.parameters.rows
+    training.public_parameters = public.at
+    for k in range(training.update.n_states):
+        training.update.public_state[k] = (<Pointer>state_pointers[k]).at
+        training.update.state[k] = private.rows + k * plan.parameter_rows
+    with nogil:
+        pack_state(&training.update, plan, &call.workspace.watch)
+    call.check(X, targets, sample_weight)
+
+    training.keep_order = order is not None
+    lock = None
+    if random_state is not None:
+        training.bitgen = <bitgen_t*>PyCapsule_GetPointer(random_state._bit_generator.capsule, "BitGenerator")
+        lock = random_state._bit_generator.lock
+        if order is None:
+            order = np.arange(training.n_samples, dtype=np.intp)
+    if order is not None:
+        order_pointer = Pointer(order, True)
+        training.order = <Py_ssize_t*>order_pointer.at
+
+    finished = 0
+    while remaining > 0 and ending == ALL_EPOCHS:
+        block = np.empty(min(remaining, at_once))
+        losses = block
+        if block.size > 1 and kept is None:
+            kept = Block(plan.parameter_rows * (1 + training.update.n_states))
+        training.kept = kept.rows if block.size > 1 else NULL
+        # a callback may have changed it
+        training.update.learning_rate = optimizer.learning_rate
+        began = now()
+        # The lock of the random stream is held for short whiles only: for a run of short epochs, in which no signal
+        # handler may ask for it, or for the shuffle alone. Never in a callback, which may draw from the stream.
+        if lock is not None:
+            lock.acquire()
+        try:
+            with nogil:
+                if losses.shape[0] == 1:
+                    training.draw()
+                else:
+                    call.workspace.watch.poll = NULL
+                    ending = training.run(losses.shape[0], &losses[0], &n_done)
+                    call.workspace.watch.poll = poll_signals
+        finally:
+            if lock is not None:
+                lock.release()
+        if losses.shape[0] == 1:
+            with nogil:
+                ending = training.run(1, &losses[0], &n_done)
+        # at once: what follows may run signal handlers
+        optimizer.n_steps = training.update.public_steps
+        optimizer._learning_rate = training.update.learning_rate
+        blocks.append(block[:n_done])
+        if progress.losses is not None:
+            progress.losses += blocks[-1].tolist()
+        progress.best_loss = training.best_loss
+        progress.n_bad_epochs = training.n_bad_epochs
+        progress.n_seen += n_done * training.n_samples
+        if inverse_scaling is not None:
+            rate, power_t = inverse_scaling
+            optimizer._learning_rate = rate / (progress.n_seen + 1) ** power_t
+        finished += n_done
+        if finished:
+            optimizer._state = state
+        if callback is None and inverse_scaling is None:
+            growth = min(4.0, RUN_SECONDS / max(1e-9, now() - began))
+            at_once = min(<Py_ssize_t>EPOCHS_AT_ONCE, max(<Py_ssize_t>1, <Py_ssize_t>(at_once * growth)))
+        PyErr_CheckSignals()
+        remaining -= n_done
+        if ending == INTERRUPTED or ending == BAD_DATA:
+            call.check(X, targets, sample_weight)
+        if ending == NON_FINITE:
+            # the kernel for the smallest networks does not look at the data
+            for name, array in (("X", X), ("y", targets)):
+                if array is not None and not np.isfinite(array).all():
+                    raise checks.not_finite(name, array)
+            raise ValueError(
+                f"training diverged in epoch {finished + 1}: its loss or parameters are not finite. The learning rate "
+                "may be too large, or the data may need scaling. The network is as the epoch before left it.")
+        if callback is not None and callback(TrainingState(finished, float(block[-1]), network)):
+            break
+    return np.concatenate(blocks)

@@ -4,7 +4,7 @@ __version__ = "0.1.0"
 
 try:
     from cbackprop.network import Network
-    from cbackprop.optimizers import SGD, Adam
+    from cbackprop.optimizers import SGD, Adam, AdamW, RMSprop, Rprop
     from cbackprop.training import TrainingState
 except ModuleNotFoundError as error:
     if error.name is None or not error.name.startswith("cbackprop."):
@@ -20,9 +20,12 @@ from cbackprop._config import show_config
 __all__ = [
     "SGD",
     "Adam",
+    "AdamW",
     "MLPClassifier",
     "MLPRegressor",
     "Network",
+    "RMSprop",
+    "Rprop",
     "TrainingState",
     "__version__",
     "show_config",

@@ -222,6 +222,12 @@ def as_number(name, value, limits="[0, inf)"):
     raise ValueError(f"{name} must be in {limits}, got {value!r}")
 
 
+def as_bool(name, value):
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a bool, got {value!r}")
+    return bool(value)
+
+
 def as_reduction(reduction):
     """Whether it is the mean, else the sum."""
     if not isinstance(reduction, str) or reduction not in ("mean", "sum"):

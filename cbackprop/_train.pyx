@@ -63,12 +63,15 @@ def train(
         As in `Network.train`.
     """
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be an SGD or Adam object, got {optimizer!r}")
+        raise TypeError(f"optimizer must be an object such as SGD(0.1) or Adam(), got {optimizer!r}")
+    cdef Optimizer its_optimizer = optimizer
     cdef Training training = Training()
     training.plan = plan
     training.n_samples = data[0].shape[0]
     training.batch_size = min(
         training.n_samples, checks.as_count("batch_size", training.n_samples if batch_size is None else batch_size))
+    if its_optimizer.whole_set and training.batch_size < training.n_samples:
+        raise ValueError(f"batch_size must be None, for all rows at once, with {optimizer!r}, got {batch_size}")
     cdef Py_ssize_t remaining = checks.as_count("n_epochs", n_epochs)
     training.mean = checks.as_reduction(reduction)
     training.update.step.alpha = checks.as_number("alpha", alpha)
@@ -81,8 +84,7 @@ def train(
     training.n_bad_epochs = progress.n_bad_epochs
     training.adaptive = adaptive
     training.loss_scale = loss_scale
-    if not isinstance(shuffle, (bool, np.bool_)):
-        raise TypeError(f"shuffle must be a bool, got {shuffle!r}")
+    shuffle = checks.as_bool("shuffle", shuffle)
     if order is not None:
         order = checks.as_order(order, training.n_samples)
     if callback is not None and not callable(callback):
@@ -92,13 +94,13 @@ def train(
     if training.batch_size == 1:
         n_threads = 1
 
-    cdef Optimizer its_optimizer = optimizer
     if not enter_writer(&its_optimizer._guard):
         raise RuntimeError("the optimizer is training another network in another thread")
     try:
         return run(
-            network, training, parameters, its_optimizer, data, order, random_state if shuffle else None, remaining,
-            callback, n_threads, n_cpus, loss_limit, progress, inverse_scaling)
+            network, training, parameters, its_optimizer, data, order,
+            random_state if shuffle and not its_optimizer.whole_set else None, remaining, callback, n_threads, n_cpus,
+            loss_limit, progress, inverse_scaling)
     finally:
         leave_writer(&its_optimizer._guard)
 
@@ -156,7 +158,7 @@ cdef run(
             kept = Block(plan.parameter_rows * (1 + training.update.n_states))
         training.kept = kept.rows if block.size > 1 else NULL
         # a callback may have changed it
-        training.update.learning_rate = optimizer.learning_rate
+        training.update.learning_rate = optimizer._learning_rate
         began = now()
         # The lock of the random stream is held for short whiles only: for a run of short epochs, in which no signal
         # handler may ask for it, or for the shuffle alone. Never in a callback, which may draw from the stream.
@@ -177,8 +179,7 @@ cdef run(
             with nogil:
                 ending = training.run(1, &losses[0], &n_done)
         # at once: what follows may run signal handlers
-        optimizer.n_steps = training.update.public_steps
-        optimizer._learning_rate = training.update.learning_rate
+        optimizer._take_back(&training.update)
         blocks.append(block[:n_done])
         if progress.losses is not None:
             progress.losses += blocks[-1].tolist()

@@ -153,6 +153,7 @@ cdef class Training:
         """Whatever ends the next epoch, this one's parameters and state will be public"""
         cdef size_t size = self.plan.parameter_rows * sizeof(lanes_t)
         self.update.public_steps = self.update.n_steps
+        memcpy(self.update.public_numbers, self.update.numbers, sizeof(self.update.numbers))
         if self.kept == NULL:
             self.publish(self.parameters, self.update.state[0])
         else:
@@ -248,7 +249,7 @@ cdef class Training:
             loss += scale * self.penalty()
         if not isfinite(loss):
             return loss
-        next_step(&self.update, scale)
+        next_step(&self.update, scale, loss)
         if fused:
             self.team.gradients(self.parameters, n_rows, &self.update.step, self.parameters)
         else:

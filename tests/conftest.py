@@ -229,8 +229,8 @@ class Kernels:
         )
         return total, outputs, deltas
 
-    def update(self, rule, gradients, step, parameters, first=None, second=None):
-        self.run.update(rule, gradients, len(gradients), step, first, second, parameters)
+    def update(self, rule, gradients, step, parameters, *state):
+        self.run.update(rule, gradients, len(gradients), step, state, parameters)
 
     # ---- results ----
 

@@ -35,6 +35,8 @@ OPTIMIZERS = {
     "descent": lambda: cbackprop.SGD(0.01),
     "nesterov": lambda: cbackprop.SGD(0.01, momentum=0.9, nesterov=True),
     "adam": lambda: cbackprop.Adam(0.01),
+    "rmsprop": lambda: cbackprop.RMSprop(0.01, centered=True),
+    "rprop": lambda: cbackprop.Rprop("plus", 0.01),
 }
 
 

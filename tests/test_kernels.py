@@ -288,6 +288,30 @@ def test_add_rows(kernels):
         np.testing.assert_array_equal(out, a + b)
 
 
+def test_combine(kernels):
+    for n_rows in [1, 2, 5]:
+        x, y = kernels.random(n_rows, kernels.lanes), kernels.random(n_rows, kernels.lanes, seed=1)
+        a, b = kernels.numbers(x), kernels.numbers(y)
+        out = kernels.numbers(0 * x)
+        kernels.run.combine(0.25, a, -1.5, b, n_rows, out)
+        expected = 0.25 * np.float64(x) - 1.5 * np.float64(y)
+        bound = 2 * kernels.epsilon * (np.abs(x) + 2 * np.abs(y))
+        kernels.assert_near(out, expected, bound)
+        for k, argument in enumerate((a, b)):
+            kernels.run.combine(*(0.25, a, -1.5, b), n_rows, argument)
+            np.testing.assert_array_equal(argument, out)
+            argument[...] = (x, y)[k]
+
+
+def test_dot(kernels):
+    for n_rows in [0, *range(1, 18), 100]:
+        x, y = kernels.random(n_rows, kernels.lanes), kernels.random(n_rows, kernels.lanes, seed=1)
+        got = kernels.run.dot(kernels.numbers(x), kernels.numbers(y), n_rows)
+        products = np.float64(x) * np.float64(y)
+        bound = (n_rows + 8) * kernels.epsilon * np.abs(products).sum()
+        kernels.assert_near(got, products.sum(), bound, n_rows)
+
+
 def test_sum_of_squares(kernels):
     assert kernels.run.sum_of_squares(kernels.numbers(np.empty((0, kernels.lanes))), 0) == 0
     for n_rows in [*range(1, 18), 100]:

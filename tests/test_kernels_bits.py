@@ -21,6 +21,13 @@ STEP = {
     "beta_1": 0.9,
     "beta_2": 0.999,
     "epsilon": 1e-8,
+    "keep": 0.99,
+    "centered": True,
+    "eta_minus": 0.5,
+    "eta_plus": 1.2,
+    "min_step": 1e-6,
+    "max_step": 50,
+    "rose": True,
 }
 # Kernels that add and multiply nothing, or whose result is no number.
 MOVERS = {
@@ -253,12 +260,16 @@ def everything(kernels):
         yield "loss", outputs.padded
         yield "loss", deltas.padded
     for rule in testing.RULES:
-        w, gradients, first, second = (
-            kernels.numbers(np.abs(kernels.random(5, lanes, seed=seed))) for seed in range(4)
+        w, gradients, *state = (
+            kernels.numbers(np.abs(kernels.random(5, lanes, seed=seed))) for seed in range(5)
         )
-        kernels.update(rule, gradients, STEP, w, first, second)
-        yield from (("update", array) for array in (w, first, second))
+        kernels.update(rule, gradients, STEP, w, *state)
+        yield from (("update", array) for array in (w, *state))
     a, b = (kernels.numbers(kernels.random(5, lanes, seed=seed)) for seed in range(2))
+    out = kernels.numbers(a)
+    kernels.run.combine(0.3, a, -1.7, b, 5, out)
+    yield "combine", out
+    yield "dot", kernels.run.dot(a, b, 5)
     kernels.run.add_rows(a, 5, b)
     yield "add_rows", b
     numbers = np.abs(kernels.random(40))

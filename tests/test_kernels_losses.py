@@ -1,6 +1,7 @@
 """Losses, with their deltas, and update rules: each variant against float64 formulas."""
 
 import math
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -14,6 +15,13 @@ STEP = {
     "beta_1": 0.875,
     "beta_2": 0.96875,
     "epsilon": 1e-3,
+    "keep": 0.75,
+    "centered": False,
+    "eta_minus": 0.5,
+    "eta_plus": 1.25,
+    "min_step": 0.0625,
+    "max_step": 1.5,
+    "rose": False,
 }
 
 # ---- losses ----
@@ -144,44 +152,118 @@ def test_losses_of_weight_zero_are_left_out(kernels, name):
 # ---- updates ----
 
 
-def sgd(w, g, first, second, step):
-    return w - step["learning_rate"] * g, first, second
+# each returns the parameters, and what the rule remembers
 
 
-def momentum(w, g, first, second, step):
-    velocity = step["momentum"] * first - step["learning_rate"] * g
-    return w + velocity, velocity, second
+def sgd(w, g, step):
+    return (w - step["learning_rate"] * g,)
 
 
-def nesterov(w, g, first, second, step):
-    velocity = step["momentum"] * first - step["learning_rate"] * g
-    return w + step["momentum"] * velocity - step["learning_rate"] * g, velocity, second
+def momentum(w, g, step, velocity):
+    velocity = step["momentum"] * velocity - step["learning_rate"] * g
+    return w + velocity, velocity
 
 
-def adam(w, g, first, second, step):
-    first = step["beta_1"] * first + (1 - step["beta_1"]) * g
-    second = step["beta_2"] * second + (1 - step["beta_2"]) * g**2
-    return w - step["learning_rate"] * first / (np.sqrt(second) + step["epsilon"]), first, second
+def nesterov(w, g, step, velocity):
+    velocity = step["momentum"] * velocity - step["learning_rate"] * g
+    return w + step["momentum"] * velocity - step["learning_rate"] * g, velocity
 
 
-RULES = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam}
+def adam(w, g, step, means, squares):
+    means = step["beta_1"] * means + (1 - step["beta_1"]) * g
+    squares = step["beta_2"] * squares + (1 - step["beta_2"]) * g**2
+    downhill = step["learning_rate"] * means / (np.sqrt(squares) + step["epsilon"])
+    return step["keep"] * w - downhill, means, squares
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_updates(kernels, rule):
+def rmsprop(w, g, step, squares, *rest):
+    beta, rest, variance = step["beta_2"], list(rest), 0
+    squares = variance = beta * squares + (1 - beta) * g**2
+    if step["centered"]:
+        rest[0] = beta * rest[0] + (1 - beta) * g
+        variance = squares - rest[0] ** 2
+    direction = g / (np.sqrt(np.maximum(variance, 0)) + step["epsilon"])
+    if step["momentum"]:
+        rest[-1] = direction = step["momentum"] * rest[-1] + direction
+    return w - step["learning_rate"] * direction, squares, *rest
+
+
+def rprop(w, g, step, sizes, before, *, back, forget):
+    """Number by number, as Igel & Hüsken 2000 print it."""
+    w, sizes, before = (array.copy() for array in (w, sizes, before))
+    for at in np.ndindex(w.shape):
+        last_step = -np.sign(before[at]) * sizes[at]
+        gradient, product = g[at], g[at] * before[at]
+        if product > 0:
+            sizes[at] = min(sizes[at] * step["eta_plus"], step["max_step"])
+        elif product < 0:
+            sizes[at] = max(sizes[at] * step["eta_minus"], step["min_step"])
+            if forget:
+                gradient = 0
+        w[at] -= last_step if product < 0 and back else np.sign(gradient) * sizes[at]
+        before[at] = gradient
+    return w, sizes, before
+
+
+def rprop_iplus(w, g, step, sizes, before):
+    return rprop(w, g, step, sizes, before, back=step["rose"], forget=True)
+
+
+# rule: (the formula, how many arrays it remembers, other numbers)
+RULES = {
+    "sgd": (sgd, 0, {}),
+    "momentum": (momentum, 1, {}),
+    "nesterov": (nesterov, 1, {}),
+    "adam": (adam, 2, {"keep": 1}),
+    "adam_w": (adam, 2, {}),
+    "rmsprop": (rmsprop, 1, {"momentum": 0}),
+    "rmsprop, momentum": (rmsprop, 2, {}),
+    "rmsprop, centered": (rmsprop, 2, {"momentum": 0, "centered": True}),
+    "rmsprop, both": (rmsprop, 3, {"centered": True}),
+    "rprop_minus": (partial(rprop, back=False, forget=False), 2, {}),
+    "rprop_plus": (partial(rprop, back=True, forget=True), 2, {}),
+    "rprop_iminus": (partial(rprop, back=False, forget=True), 2, {}),
+    "rprop_iplus": (rprop_iplus, 2, {}),
+    "rprop_iplus, risen": (rprop_iplus, 2, {"rose": True}),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_updates(kernels, name):
+    rule, n_states, other_numbers = RULES[name]
+    step = STEP | other_numbers
     for n_rows in [1, 2, 5]:
-        w, first, second = (kernels.random(n_rows, kernels.lanes, seed=seed) for seed in (1, 2, 3))
-        second = np.abs(second)
-        memory = [kernels.numbers(array) for array in (w, first, second)]
-        used = {"sgd": 1, "momentum": 2, "nesterov": 2, "adam": 3}[rule]
-        w, first, second = np.float64(w), np.float64(first), np.float64(second)
-        for turn in range(3):
-            gradients = kernels.random(n_rows, kernels.lanes, seed=4 + turn)
-            kernels.update(rule, kernels.numbers(gradients), STEP, *memory[:used])
-            g = STEP["scale"] * (np.float64(gradients) + STEP["alpha"] * w)
-            w, first, second = RULES[rule](w, g, first, second, STEP)
-        for got, expected in zip(memory, (w, first, second), strict=True):
-            kernels.assert_near(got, expected, 30 * kernels.epsilon, n_rows)
+        w, *state = (kernels.random(n_rows, kernels.lanes, seed=k) for k in range(1 + n_states))
+        if n_states and rule not in (momentum, nesterov):
+            state[0] = np.clip(np.abs(state[0]), step["min_step"], step["max_step"])
+        if rule is adam:
+            state[1] = np.abs(state[1])
+        if step["centered"]:
+            state[1] = 0.9 * np.sqrt(state[0]) * np.sign(state[1])  # then there is a variance
+        memory = [kernels.numbers(array) for array in (w, *state)]
+        expected = [np.array(array, np.float64) for array in memory]
+        for turn in range(5):
+            gradients = kernels.random(n_rows, kernels.lanes, seed=5 + turn)
+            kernels.update(name.split(",")[0], kernels.numbers(gradients), step, *memory)
+            g = step["scale"] * (np.float64(gradients) + step["alpha"] * expected[0])
+            expected = rule(expected[0], g, step, *expected[1:])
+        for got, right in zip(memory, expected, strict=True):
+            kernels.assert_near(got, right, 60 * kernels.epsilon, n_rows)
+
+
+def test_rprop_sees_the_signs_of_the_smallest_numbers(kernels):
+    """Whose product would be 0; and a gradient that is no number moves nothing."""
+    step = STEP | {"alpha": 0, "scale": 1}
+    tiny = 2 * np.finfo(kernels.dtype).tiny
+    gradients, before = (
+        np.resize(numbers, (1, kernels.lanes)) for numbers in ([tiny, -tiny, np.nan], [tiny])
+    )
+    w, sizes, before = (
+        kernels.numbers(array) for array in (np.zeros((1, kernels.lanes)), 0.5 + 0 * before, before)
+    )
+    kernels.update("rprop_minus", kernels.numbers(gradients), step, w, sizes, before)
+    np.testing.assert_array_equal(sizes[0, :3], np.array([0.625, 0.25, 0.5], kernels.dtype))
+    np.testing.assert_array_equal(w[0, :3], np.array([-0.625, 0.25, 0], kernels.dtype))
 
 
 def test_gradients_with_a_step_descend(kernels):

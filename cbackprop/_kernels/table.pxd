@@ -27,13 +27,28 @@ cdef enum Rule:
     MOMENTUM
     NESTEROV
     ADAM
+    ADAM_W
+    RMSPROP
+    RPROP_MINUS
+    RPROP_PLUS
+    RPROP_IMINUS
+    RPROP_IPLUS
+
+cdef enum:
+    # Arrays that a rule remembers, at most.
+    MOST_STATES = 3
 
 cdef struct Step:
     # One update of the parameters, whose gradient is scale * (gradients + alpha * parameters).
     double learning_rate
     double scale  # 1 / the number of rows in the batch, or their sum of weights; 1 for sums
     double alpha
-    double momentum, beta_1, beta_2, epsilon  # as far as the rule has them
+    # as far as the rule has them
+    double momentum, beta_1, beta_2, epsilon
+    double keep  # what is left of the parameters themselves
+    bint centered
+    double eta_minus, eta_plus, min_step, max_step
+    bint rose  # the loss, since the last step
 
 
 ctypedef void (*activate_t)(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
@@ -46,7 +61,7 @@ ctypedef double (*loss_t)(
 
 ctypedef void (*update_t)(
     const lanes_t* gradients, Py_ssize_t n_rows, const Step* step,
-    lanes_t* first, lanes_t* second, lanes_t* parameters) noexcept nogil
+    lanes_t** state, lanes_t* parameters) noexcept nogil
 
 cdef struct Online:
     # A job for the smallest networks: one hidden layer of up to four panels, one linear output, squared error, plain
@@ -72,7 +87,7 @@ cdef struct Kernels:
     activate_t[7] activate
     derivative_t[7] derivative
     loss_t[4] loss
-    update_t[4] update
+    update_t[10] update
 
     void (*softmax)(lanes_t* rows, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows) noexcept nogil
 
@@ -117,6 +132,9 @@ cdef struct Kernels:
     void (*clear_lanes)(lanes_t* rows, Py_ssize_t n_rows, Py_ssize_t n_valid) noexcept nogil
 
     void (*add_rows)(const lanes_t* rows, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
+    void (*combine)(
+        double a, const lanes_t* x, double b, const lanes_t* y, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
+    double (*dot)(const lanes_t* x, const lanes_t* y, Py_ssize_t n_rows) noexcept nogil
     double (*sum_of_squares)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
     bint (*all_finite)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
 

@@ -6,7 +6,7 @@ Arrays are C-contiguous memory in the layouts that table.pxd and the kernels' ow
 from libc.math cimport INFINITY
 
 from cbackprop._kernels.dispatch cimport kernels_for
-from cbackprop._kernels.table cimport Kernels, Step
+from cbackprop._kernels.table cimport MOST_STATES, Kernels, Step
 from cbackprop._memory cimport Pointer
 from cbackprop._typedefs cimport lanes_t
 
@@ -16,7 +16,9 @@ import numpy as np
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "softsign", "exp", "softmax")
 LOSSES = ("squared_error", "log_loss", "binary_log_loss", "poisson")
-RULES = ("sgd", "momentum", "nesterov", "adam")
+RULES = ("sgd", "momentum", "nesterov", "adam", "adam_w", "rmsprop",
+         "rprop_minus", "rprop_plus", "rprop_iminus",
+         "rprop_iplus")
 
 
 cdef lanes_t* at(array) except? NULL:
@@ -67,10 +69,13 @@ cdef class Bench:
         return self.kernels.loss[<int>LOSSES.index(name)](
             at(outputs), at(targets), at(weights), stride, n_out, n_rows, limit, at(deltas))
 
-    def update(self, name, gradients, Py_ssize_t n_rows, step, first, second, parameters):
+    def update(self, name, gradients, Py_ssize_t n_rows, step, state, parameters):
         cdef Step c_step = step
-        self.kernels.update[<int>RULES.index(name)](
-            at(gradients), n_rows, &c_step, at(first), at(second), at(parameters))
+        cdef lanes_t* pointers[MOST_STATES]
+        cdef Py_ssize_t k
+        for k in range(len(state)):
+            pointers[k] = at(state[k])
+        self.kernels.update[<int>RULES.index(name)](at(gradients), n_rows, &c_step, pointers, at(parameters))
 
     def forward(self, inputs, Py_ssize_t in_stride, weights, biases, Py_ssize_t n_in, Py_ssize_t n_out,
                 Py_ssize_t n_rows, activation, out, Py_ssize_t out_stride):
@@ -135,6 +140,12 @@ cdef class Bench:
 
     def add_rows(self, rows, Py_ssize_t n_rows, out):
         self.kernels.add_rows(at(rows), n_rows, at(out))
+
+    def combine(self, double a, x, double b, y, Py_ssize_t n_rows, out):
+        self.kernels.combine(a, at(x), b, at(y), n_rows, at(out))
+
+    def dot(self, x, y, Py_ssize_t n_rows):
+        return self.kernels.dot(at(x), at(y), n_rows)
 
     def sum_of_squares(self, rows, Py_ssize_t n_rows):
         return self.kernels.sum_of_squares(at(rows), n_rows)

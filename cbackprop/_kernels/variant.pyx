@@ -45,7 +45,10 @@ kernels.derivative = [
     passes.softsign_backward, passes.exp_backward, <derivative_t>NULL,
 ]
 kernels.loss = [losses.squared_error, losses.log_loss, losses.binary_log_loss, losses.poisson]
-kernels.update = [updates.sgd, updates.momentum, updates.nesterov, updates.adam]
+kernels.update = [
+    updates.sgd, updates.momentum, updates.nesterov, updates.adam, updates.adam, updates.rmsprop,
+    updates.rprop_minus, updates.rprop_plus, updates.rprop_iminus, updates.rprop_iplus,
+]
 kernels.softmax = passes.softmax_forward
 kernels.forward = products.dense_forward
 kernels.deltas_below = products.dense_deltas_below
@@ -61,6 +64,8 @@ kernels.pack_few = rows.pack_few
 kernels.unpack_few = rows.unpack_few
 kernels.clear_lanes = rows.clear_lanes
 kernels.add_rows = updates.add_rows
+kernels.combine = updates.combine
+kernels.dot = updates.dot
 kernels.sum_of_squares = updates.sum_of_squares
 kernels.all_finite = updates.all_finite
 kernels.online = online.online

@@ -30,6 +30,9 @@ OPTIMIZERS = {
     "momentum": lambda: cbackprop.SGD(0.002, momentum=0.9),
     "nesterov": lambda: cbackprop.SGD(0.002, momentum=0.9, nesterov=True),
     "adam": lambda: cbackprop.Adam(0.002),
+    "adam_w": lambda: cbackprop.AdamW(0.002),
+    "rmsprop": lambda: cbackprop.RMSprop(0.002, momentum=0.5, centered=True),
+    "rprop": lambda: cbackprop.Rprop("plus", 0.002),
 }
 
 

@@ -58,7 +58,10 @@ def figures(files, folder):
             continue
         yield from (f"## {title}", "")
         if task == "training":
-            labelled = {label(benches[name]): rows for name, rows in chosen.items()}
+            labelled = {
+                f"{benches[name]['machine']['cpu']}, {label(benches[name])}": rows
+                for name, rows in chosen.items()
+            }
             charts.draw_shares(labelled, folder / "shares.svg")
             yield from ("![Share of the FMA peak of each workload](charts/shares.svg)", "")
         for name, rows in chosen.items():

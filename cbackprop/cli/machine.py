@@ -68,12 +68,12 @@ def describe():
 
 
 def cpu_name():
-    """What the processor calls itself."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
+    """What the processor calls itself; in a cloud the name alone says little."""
+    with contextlib.suppress(OSError, KeyError):
+        first, *_ = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")
+        pairs = (line.partition(":") for line in first.splitlines())
+        said = {key.strip(): value.strip() for key, _, value in pairs}
+        return f"{said['model name']} (family {said['cpu family']}, model {said['model']})"
     return platform.processor() or platform.machine()
 
 

@@ -147,10 +147,12 @@ def fused(fused_kernels):
 
 
 def shapes(lanes):
-    """(n_rows, n_in, n_out), some beyond one block of 256 along the sum"""
+    """(n_rows, n_in, n_out), some beyond one block along the sum: 256, or 128 from 129 rows on"""
     return [
         *((n_rows, lanes + 1, 2 * lanes + 3) for n_rows in (1, 2, 5, 17)),
         *((3, n_k, n_k // 100 + 2) for n_k in (lanes, 255, 256, 257, 513)),
+        (129, 257, lanes + 2),
+        (2, 3, 17 * lanes + 1),
     ]
 
 

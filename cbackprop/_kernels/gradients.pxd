@@ -7,6 +7,10 @@ from cbackprop._kernels.table cimport Step
 from cbackprop._kernels.tiles cimport columns_at_once, gradient_tile, tile_height
 from cbackprop._typedefs cimport lanes_t
 
+cdef enum:
+    # Panels of deltas, 16 KB each at most, that stay in the second-level cache while the activations pass.
+    PANELS_AT_ONCE = 16
+
 
 cdef inline void gradient_panel(
     some_vec like,
@@ -41,28 +45,31 @@ cdef inline void dense_gradients(
     lanes_t* out,  # (out_panels, n_in), the rows of input panels first_panel to last_panel
 ) noexcept nogil:
     """out := activations.T @ deltas, or one step of gradient descent on out"""
-    cdef Py_ssize_t q, p, features, columns
+    cdef Py_ssize_t q, p, features, columns, first = 0, last, out_panels = (n_out + LANES - 1) // LANES
     cdef const real_t* a
     cdef const real_t* d
     cdef real_t* target
-    for q in range(first_panel, last_panel):
-        features = min(LANES, n_in - q * LANES)
-        a = <const real_t*>(activations + q * act_stride)
-        p = 0
-        while p * LANES < n_out:
-            columns = columns_at_once(n_out - p * LANES)
-            d = <const real_t*>(deltas + p * stride)
-            target = <real_t*>(out + p * n_in + q * LANES)
-            if columns == TILE_PANELS * LANES:
-                gradient_panel(vset(0), a, d, stride * LANES, n_rows, features, TILE_PANELS * LANES,
-                               step, target, n_in * LANES)
-            elif columns == LANES:
-                gradient_panel(vset(0), a, d, stride * LANES, n_rows, features, LANES,
-                               step, target, n_in * LANES)
-            else:
-                gradient_panel(hset(0), a, d, stride * LANES, n_rows, features, LANES // 2,
-                               step, target, n_in * LANES)
-            p += (columns + LANES - 1) // LANES
+    while first < out_panels:
+        last = min(first + PANELS_AT_ONCE, out_panels)
+        for q in range(first_panel, last_panel):
+            features = min(LANES, n_in - q * LANES)
+            a = <const real_t*>(activations + q * act_stride)
+            p = first
+            while p < last:
+                columns = columns_at_once(n_out - p * LANES)
+                d = <const real_t*>(deltas + p * stride)
+                target = <real_t*>(out + p * n_in + q * LANES)
+                if columns == TILE_PANELS * LANES:
+                    gradient_panel(vset(0), a, d, stride * LANES, n_rows, features, TILE_PANELS * LANES,
+                                   step, target, n_in * LANES)
+                elif columns == LANES:
+                    gradient_panel(vset(0), a, d, stride * LANES, n_rows, features, LANES,
+                                   step, target, n_in * LANES)
+                else:
+                    gradient_panel(hset(0), a, d, stride * LANES, n_rows, features, LANES // 2,
+                                   step, target, n_in * LANES)
+                p += (columns + LANES - 1) // LANES
+        first = last
 
 
 cdef inline void bias_panels(

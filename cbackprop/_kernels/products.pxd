@@ -12,6 +12,11 @@ cdef enum:
     K_BLOCK = 256
 
 
+cdef inline Py_ssize_t block_depth(Py_ssize_t n_rows) noexcept nogil:
+    """Rows of b in a block, so many that n_rows of a beside them stay in the second-level cache while panels pass"""
+    return K_BLOCK if n_rows <= 128 else K_BLOCK // 2
+
+
 cdef inline void product_rows(
     some_vec like,
     const real_t* a, Py_ssize_t a_stride,
@@ -73,16 +78,17 @@ cdef inline void dense_forward(
     lanes_t* out, Py_ssize_t out_stride,  # (out_panels, out_stride), overwritten
 ) noexcept nogil:
     """out := activate(biases + inputs @ weights)"""
-    cdef Py_ssize_t p = 0, k, i, columns, panels, out_panels = (n_out + LANES - 1) // LANES
+    cdef Py_ssize_t p, k = 0, i, columns, panels, out_panels = (n_out + LANES - 1) // LANES
+    cdef Py_ssize_t depth = block_depth(n_rows)
     cdef const real_t* start
     cdef real_t[16] zeros
-    for k in range(LANES):
-        zeros[k] = 0
-    while p < out_panels:
-        columns = columns_at_once(n_out - p * LANES)
-        panels = (columns + LANES - 1) // LANES
-        k = 0
-        while k < n_in:
+    for i in range(LANES):
+        zeros[i] = 0
+    while k < n_in:
+        p = 0
+        while p < out_panels:
+            columns = columns_at_once(n_out - p * LANES)
+            panels = (columns + LANES - 1) // LANES
             if k > 0:
                 start = <const real_t*>(out + p * out_stride)
             else:
@@ -92,13 +98,13 @@ cdef inline void dense_forward(
                 <const real_t*>(weights + p * n_in + k), n_in * LANES,
                 start, LANES if k > 0 else 0,
                 out_stride * LANES if k > 0 else (LANES if biases != NULL else 0),
-                min(K_BLOCK, n_in - k), n_rows, columns,
+                min(depth, n_in - k), n_rows, columns,
                 <real_t*>(out + p * out_stride), out_stride * LANES)
-            k += K_BLOCK
-        if activate != NULL:
-            for i in range(panels):
-                activate(out + (p + i) * out_stride, n_rows)
-        p += panels
+            if activate != NULL and n_in - k <= depth:
+                for i in range(panels):
+                    activate(out + (p + i) * out_stride, n_rows)
+            p += panels
+        k += depth
 
 
 cdef inline void dense_deltas_below(
@@ -111,17 +117,16 @@ cdef inline void dense_deltas_below(
     lanes_t* out, Py_ssize_t out_stride,  # (in_panels, out_stride), overwritten from first_panel to last_panel
 ) noexcept nogil:
     """out := (deltas @ weights.T) * derivative(activations)"""
-    cdef Py_ssize_t p, k, i, columns, panels, depth
+    cdef Py_ssize_t p, k = 0, i, columns, panels, depth
     cdef real_t[16] zeros
-    for k in range(LANES):
-        zeros[k] = 0
-    p = first_panel
-    while p < last_panel:
-        columns = columns_at_once(min(last_panel * LANES, n_in) - p * LANES)
-        panels = (columns + LANES - 1) // LANES
-        k = 0
-        while k < n_out:
-            depth = min(K_BLOCK, n_out - k)
+    for i in range(LANES):
+        zeros[i] = 0
+    while k < n_out:
+        depth = min(block_depth(n_rows), n_out - k)
+        p = first_panel
+        while p < last_panel:
+            columns = columns_at_once(min(last_panel * LANES, n_in) - p * LANES)
+            panels = (columns + LANES - 1) // LANES
             for i in range(panels):
                 pack_transposed(
                     <const real_t*>(weights + k // LANES * n_in + (p + i) * LANES), n_in * LANES,
@@ -133,11 +138,11 @@ cdef inline void dense_deltas_below(
                 0 if k == 0 else LANES, 0 if k == 0 else out_stride * LANES,
                 depth, n_rows, columns,
                 <real_t*>(out + p * out_stride), out_stride * LANES)
-            k += K_BLOCK
-        if derivative != NULL:
-            for i in range(panels):
-                derivative(activations + (p + i) * act_stride, n_rows, out + (p + i) * out_stride)
-        p += panels
+            if derivative != NULL and k + depth == n_out:
+                for i in range(panels):
+                    derivative(activations + (p + i) * act_stride, n_rows, out + (p + i) * out_stride)
+            p += panels
+        k += depth
 
 
 cdef inline void pack_transposed(

@@ -62,6 +62,9 @@ cdef inline void dense_gradients(
                 if columns == TILE_PANELS * LANES:
                     gradient_panel(vset(0), a, d, stride * LANES, n_rows, features, TILE_PANELS * LANES,
                                    step, target, n_in * LANES)
+                elif columns == LANES * 3 // 2:
+                    gradient_panel(vset(0), a, d, stride * LANES, n_rows, features, LANES * 3 // 2,
+                                   step, target, n_in * LANES)
                 elif columns == LANES:
                     gradient_panel(vset(0), a, d, stride * LANES, n_rows, features, LANES,
                                    step, target, n_in * LANES)

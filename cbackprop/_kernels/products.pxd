@@ -61,6 +61,9 @@ cdef inline void product_block(
     if columns == TILE_PANELS * LANES:
         product_rows(vset(0), a, a_stride, b, b_stride, start, start_row, start_stride,
                      n_k, n_rows, TILE_PANELS * LANES, out, out_stride)
+    elif columns == LANES * 3 // 2:
+        product_rows(vset(0), a, a_stride, b, b_stride, start, start_row, start_stride,
+                     n_k, n_rows, LANES * 3 // 2, out, out_stride)
     elif columns == LANES:
         product_rows(vset(0), a, a_stride, b, b_stride, start, start_row, start_stride,
                      n_k, n_rows, LANES, out, out_stride)
@@ -113,7 +116,7 @@ cdef inline void dense_deltas_below(
     Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t n_rows,
     derivative_t derivative,  # or NULL
     const lanes_t* activations, Py_ssize_t act_stride,  # (in_panels, act_stride)
-    lanes_t* scratch,  # (TILE_PANELS * K_BLOCK,)
+    lanes_t* scratch,  # (2 * K_BLOCK,)
     lanes_t* out, Py_ssize_t out_stride,  # (in_panels, out_stride), overwritten from first_panel to last_panel
 ) noexcept nogil:
     """out := (deltas @ weights.T) * derivative(activations)"""

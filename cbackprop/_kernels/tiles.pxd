@@ -1,20 +1,24 @@
 """Register tiles: the two inner loops that nearly all the time of training goes into.
 
 `rows`, `features` and `columns` are constants wherever a tile is called, so that after inlining the
-accumulators are registers and their loops are unrolled. `columns` are those of whole panels, made of vectors,
-or of the first half of one, made of half vectors; `like` is any of them.
+accumulators are registers and their loops are unrolled. `columns` are those of whole panels, or of one and a
+half, made of vectors, or of the first half of one, made of half vectors; `like` is any of them.
 """
 
 from cbackprop._kernels.simd cimport (
-    LANES, TILE_PANELS, VECTORS, everywhere, fma, load, real_t, some_vec, store, vprefetch, vprefetch_to_write,
+    LANES, TILE_PANELS, TILE_ROWS, VECTORS, everywhere, fma, load, real_t, some_vec, store, vprefetch,
+    vprefetch_to_write,
 )
 from cbackprop._kernels.table cimport Step
 
 
 cdef inline Py_ssize_t columns_at_once(Py_ssize_t n_columns) noexcept nogil:
-    """How many of so many columns the next tiles take: some panels, or the first half of a last one"""
+    """How many of so many columns the next tiles take: some panels, or with the first half of a last one, or that"""
     if n_columns <= LANES // 2:
         return LANES // 2
+    # 4 rows of 3 vectors need fewer loads than 12 of one
+    if TILE_ROWS == 6 and LANES < n_columns <= LANES * 3 // 2:
+        return LANES * 3 // 2
     # a panel that is half empty goes alone
     return min(TILE_PANELS * LANES, (n_columns + LANES // 2 - 1) // LANES * LANES)
 
@@ -66,8 +70,8 @@ cdef inline void product_tile(
     for r in range(rows):
         for i in range(n):
             store(out + i * width // LANES * out_stride + r * LANES + i * width % LANES, sums[r * n + i])
-        for i in range(n, LANES // width):
-            store(out + r * LANES + i * width, everywhere(like, 0))
+        for i in range(n, (columns + LANES - 1) // LANES * LANES // width):
+            store(out + i * width // LANES * out_stride + r * LANES + i * width % LANES, everywhere(like, 0))
 
 
 cdef inline void gradient_tile(
@@ -116,5 +120,5 @@ cdef inline void gradient_tile(
             else:
                 store(target, fma(minus_step, sums[f * n + i], load(like, target)))
         if step == NULL:
-            for i in range(n, LANES // width):
-                store(out + f * LANES + i * width, everywhere(like, 0))
+            for i in range(n, (columns + LANES - 1) // LANES * LANES // width):
+                store(out + i * width // LANES * out_stride + f * LANES + i * width % LANES, everywhere(like, 0))

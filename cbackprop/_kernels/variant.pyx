@@ -34,7 +34,7 @@ cdef Kernels kernels
 
 kernels.lanes = LANES
 kernels.tile_panels = TILE_PANELS
-kernels.scratch_rows = TILE_PANELS * products.K_BLOCK
+kernels.scratch_rows = 2 * products.K_BLOCK
 
 kernels.activate = [
     <activate_t>NULL, passes.sigmoid_forward, passes.tanh_forward, passes.relu_forward,

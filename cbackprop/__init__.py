@@ -28,16 +28,23 @@ __all__ = [
     "Rprop",
     "TrainingState",
     "__version__",
+    "from_sklearn",
+    "patch_sklearn",
     "show_config",
+    "unpatch_sklearn",
 ]
 
 
 def __getattr__(name):
-    # The estimators are loaded when they are first asked for.
+    # What not everybody needs is loaded when it is first asked for.
     if name in ("MLPClassifier", "MLPRegressor"):
         from cbackprop import estimators
 
         return getattr(estimators, name)
+    if name in ("from_sklearn", "patch_sklearn", "unpatch_sklearn"):
+        from cbackprop.interop import scikit_learn
+
+        return getattr(scikit_learn, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

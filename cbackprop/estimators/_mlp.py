@@ -501,6 +501,30 @@ class _BaseMLP(Estimator):
 
     # ---- copies ----
 
+    def to_sklearn(self):
+        """scikit-learn's estimator with the parameters and, if this one is fitted, its state.
+
+        Returns
+        -------
+        estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+            With the same weights to the last bit, and so the same predictions within rounding;
+            its `partial_fit` and warm starts go on where this one's would, moments included. It
+            shares no memory with this one; a `RandomState` is copied as it is. Parameters that
+            scikit-learn does not have are left out.
+
+        Raises
+        ------
+        ImportError
+            If scikit-learn is not installed.
+        TypeError
+            For a subclass, of which scikit-learn knows nothing.
+        ValueError
+            If scikit-learn, or the version that is installed, cannot compute this model.
+        """
+        from cbackprop.interop import scikit_learn
+
+        return scikit_learn.to_sklearn(self)
+
     def __getstate__(self):
         """Without the optimizer, unless the last training was a `partial_fit`, which goes on."""
         state = vars(self).copy()

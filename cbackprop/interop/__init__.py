@@ -1,0 +1,1 @@
+"""Models of other libraries made of ours, and ours of theirs."""

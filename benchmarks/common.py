@@ -1,14 +1,20 @@
 """What the scripts of this folder share: their options, turns, and the result's file."""
 
 import argparse
+import ctypes
 import math
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 from cbackprop.cli.bench import positive, write_json
 from cbackprop.cli.machine import BenchError, describe, in_own_process
 
+HERE = Path(__file__).parent
 
-def run(description, measure, rounds, *, one_core=True):
+
+def run(description, measure, rounds, *, one_core=True, dtypes=("float32", "float64")):
     """Parse the options, print the lines that `measure(rounds, dtype)` yields, write its result.
 
     Parameters
@@ -20,12 +26,14 @@ def run(description, measure, rounds, *, one_core=True):
         The default.
     one_core : bool
         Whether it runs in a process of its own that is held to one core.
+    dtypes : sequence of str
+        What may be chosen; the first is the default.
     """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument(
         "--rounds", type=positive(int), default=rounds, help=f"turns (default: {rounds})"
     )
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--dtype", choices=dtypes, default=dtypes[0])
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result to a file")
     args = parser.parse_args()
     try:
@@ -58,3 +66,27 @@ def in_turn(contestants, rounds, seconds=math.inf):
             if contestant.spent < seconds:
                 contestant.take_turn()
     return {contestant.name: contestant.result() for contestant in contestants}
+
+
+def of_process(code, *args):
+    """The numbers that a new process prints; it can import the scripts of this folder."""
+    code = f"import sys\nsys.path.insert(0, {str(HERE)!r})\n{code}"
+    command = [sys.executable, "-c", code, *map(str, args)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [float(word) for word in finished.stdout.split()]
+
+
+def rise_of_memory(work):
+    """Kilobytes that this process takes more while it works, at the peak, and afterwards."""
+    # else the work would find room in what the process has freed before
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+    before = kilobytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is the present
+    work()
+    return kilobytes("VmHWM") - before, kilobytes("VmRSS") - before
+
+
+def kilobytes(what):
+    """What Linux says of this process."""
+    return int(re.search(what + r":\s+(\d+) kB", Path("/proc/self/status").read_text())[1])

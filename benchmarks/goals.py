@@ -17,6 +17,19 @@ SHARES = {
 LESS_IN_FLOAT64 = 0.05
 FACTORS = {"xor": 3, "online": 15, "tabular": 2.6, "digits": 2.1, "mnist": 1.3}
 FACTORS |= {"deep": 1.33, "wide": 1.12}
+# The same for a whole fit and scikit-learn, by the jobs of sklearn_fits.py.
+FIT_FACTORS = {
+    "MLPClassifier() on digits": 3.5,
+    "MLPRegressor, (32,), 506 × 13, 200 epochs": 15,
+    "MLPClassifier, (100,), 20 000 × 784, 5 epochs": 1.8,
+    "the same in float32": 1.9,
+    "MLPRegressor, (16,), batches of 1, 1 000 × 8, 20 epochs": 300,
+    "lbfgs on digits, (30,), at most 200 iterations": 2.5,
+    "sparse, 20 000 × 5 000 at 1 %, (50,), 2 epochs": 3.5,
+    "GridSearchCV of 24 small fits": 5,
+    "predict of one row, MLPRegressor 8-32-1": 30,
+    "predict of one row, MLPClassifier 64-100-10": 30,
+}
 
 
 def cell(text, met):
@@ -59,6 +72,30 @@ def fastest_peer(row, goal=None):
         cell(in_times(ratio), goal is None or ratio >= goal),
         name,
     ]
+
+
+def fit_goals(result):
+    """A line of cells for each job: times, their factor, memory at the peak."""
+    yield [
+        *("", "scikit-learn, ms", "cbackprop, ms", "factor: goal", "measured"),
+        *("scikit-learn, kB", "cbackprop, kB"),
+    ]
+    for row in result["workloads"]:
+        goal = FIT_FACTORS[row["name"]]
+        if row["skipped"]:
+            yield [row["name"], "–", "–", f"≥ {goal}×", "–", "–", "–"]
+            continue
+        theirs, own = (row["peers"][name] for name in ("scikit-learn", "cbackprop"))
+        ratio = theirs["seconds_min"] / own["seconds_min"]
+        peaks = theirs["peak_kilobytes"], own["peak_kilobytes"]
+        yield [
+            row["name"],
+            *(f"{1e3 * side['seconds_min']:.3g}" for side in (theirs, own)),
+            f"≥ {goal}×",
+            cell(in_times(ratio), ratio >= goal),
+            f"{peaks[0]:,.0f}",
+            cell(f"{peaks[1]:,.0f}", peaks[1] <= peaks[0]),
+        ]
 
 
 def predicting_goals(result):

@@ -12,8 +12,6 @@ python benchmarks/memory.py [--json FILE] [--rounds N] [--dtype float64]
   0, so that weights, activations and deltas stay denormal.
 """
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -30,26 +28,20 @@ BLOCK_ROWS = 256
 DENORMAL = {"float32": 1e-40, "float64": 1e-310}
 
 TRAIN = """
-import ctypes, re, sys
-from pathlib import Path
 from cbackprop import SGD, Network
 from cbackprop.cli.peers.own import network_of
 from cbackprop.cli.workloads import WORKLOADS
-
-def kilobytes(what):
-    return int(re.search(what + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+from common import rise_of_memory
 
 def train(problem, n_calls, n_epochs):
     network = network_of(problem)
-    # else training would find room in what the process has freed before
-    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
-    before = kilobytes("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is the present
-    for _ in range(n_calls):
-        network.train(problem.X, problem.y, optimizer=SGD(0.01), batch_size=problem.batch_size,
-                      n_epochs=n_epochs, random_state=0)
-    return kilobytes("VmHWM") - before, kilobytes("VmRSS") - before
+
+    def work():
+        for _ in range(n_calls):
+            network.train(problem.X, problem.y, optimizer=SGD(0.01), n_epochs=n_epochs,
+                          batch_size=problem.batch_size, random_state=0)
+
+    return rise_of_memory(work)
 
 name, dtype, n_calls, n_epochs = sys.argv[1:]
 problem = WORKLOADS[name].problem(dtype)
@@ -69,13 +61,13 @@ def measure(rounds, dtype):
     """A line for each figure; the result has them all."""
     memory = {}
     for name, workload in WORKLOADS.items():
-        peak, _ = of_process(TRAIN, name, dtype, 1, 1)
+        peak, _ = common.of_process(TRAIN, name, dtype, 1, 1)
         allowed = allowance(workload, np.dtype(dtype).itemsize) / 1024
         memory[name] = {"kilobytes": peak, "allowed": allowed}
         yield f"{name:8} training takes {peak:,.0f} kB beyond the data, of {allowed:,.0f} allowed"
-    _, growth = of_process(TRAIN, "xor", dtype, 1000, 250)
+    _, growth = common.of_process(TRAIN, "xor", dtype, 1000, 250)
     yield f"a million steps in a thousand calls leave {growth:,.0f} kB"
-    seconds = [of_process(IMPORT)[0] for _ in range(10 * rounds)]
+    seconds = [common.of_process(IMPORT)[0] for _ in range(10 * rounds)]
     yield f"import cbackprop takes {1e3 * min(seconds):.1f} ms after import numpy"
     megabytes = installed_bytes() / 1e6
     yield f"the package's files are {megabytes:.1f} MB"
@@ -96,13 +88,6 @@ def measure(rounds, dtype):
         "installed_megabytes": megabytes,
         "denormals": denormals,
     }
-
-
-def of_process(code, *args):
-    """The numbers that a new process prints."""
-    command = [sys.executable, "-c", code, *map(str, args)]
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [float(word) for word in finished.stdout.split()]
 
 
 def allowance(workload, itemsize):

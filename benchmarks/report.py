@@ -5,8 +5,8 @@ python benchmarks/report.py [--results FOLDER] [--page FILE]
 What stands on the page between the two marks is replaced; the rest is written by hand. The charts
 (SVG) go into the folder `charts` beside the page. Results are the files of `cbackprop bench
 --json`, bench*.json in the order of their names, and those of the other scripts, under the names
-of these: adam.json, fits.json, scaling.json, threads.json, memory.json. What is not there is left
-out.
+of these: adam.json, fits.json, sklearn_fits.json, scaling.json, threads.json, memory.json. What is
+not there is left out.
 """
 
 import argparse
@@ -235,6 +235,19 @@ def fits_section(result, folder):
     )
 
 
+def sklearn_fits_section(result, folder):
+    """Whole fits, seconds and memory, beside what they were to be."""
+    yield from ("## Whole fits against scikit-learn", "", measured_on(result), "")
+    yield (
+        "The same work by both, through the same interface, from the same seed to the same result; "
+        "in kilobytes, the memory that it takes beyond the data. What misses its goal is bold."
+    )
+    yield from ("", *table(list(goals.fit_goals(result)), n_words=1))
+    for row in result["workloads"]:
+        for name, reason in row["skipped"].items():
+            yield from ("", f"Left out: {row['name']} ({name}: {reason}).")
+
+
 def scaling_section(result, folder):
     """The chart, and the points that are off."""
     charts.draw_scaling(result, folder / "scaling.svg")
@@ -293,6 +306,7 @@ def memory_section(result, folder):
 SECTIONS = {
     "adam": adam_section,
     "fits": fits_section,
+    "sklearn_fits": sklearn_fits_section,
     "scaling": scaling_section,
     "threads": threads_section,
     "memory": memory_section,

@@ -16,7 +16,7 @@ from cbackprop.cli.terminal import in_microseconds
 from cbackprop.cli.workloads import WORKLOADS
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = "adam", "fits", "scaling", "threads", "memory", "report"
+SCRIPTS = "adam", "fits", "sklearn_fits", "scaling", "threads", "memory", "report"
 
 if not FOLDER.is_dir():
     pytest.skip("the benchmarks do not lie beside the tests", allow_module_level=True)
@@ -29,7 +29,7 @@ def script(monkeypatch):
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:
-        if name in ("common", "charts", *SCRIPTS):
+        if name in ("common", "charts", "goals", *SCRIPTS):
             del sys.modules[name]
 
 
@@ -136,6 +136,36 @@ def test_fits_and_trainings_are_timed_in_turn(script):
     assert all(len(peer["rounds"]) == 2 for peer in peers.values())
 
 
+def test_the_jobs_of_both_have_goals_and_do_the_same(script):
+    pytest.importorskip("sklearn")
+    goals, fits = script("goals"), script("sklearn_fits")
+    assert [job.name for job in fits.JOBS] == list(goals.FIT_FACTORS)
+    both = fits.sides()
+    (job,) = (job for job in fits.JOBS if job.prepare is fits.one_row_of_regressor)
+    row = fits.measure_job(job, both, 2)
+    assert set(row["peers"]) == {"cbackprop", "scikit-learn"}
+    assert all(len(peer["rounds"]) == 2 for peer in row["peers"].values())
+    assert fits.line_of(row).startswith(job.name)
+    other = job._replace(prepare=lambda side: lambda: [1.0 + (side.name == "cbackprop")])
+    with pytest.raises(machine.BenchError, match="do not compute the same"):
+        fits.measure_job(other, both, 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
+def test_the_peak_of_memory_is_found(script):
+    common = script("common")
+
+    def work():
+        kept.append(np.ones(1 << 20))
+        np.ones(1 << 21)
+
+    kept = []
+    peak, left = common.rise_of_memory(work)
+    # Linux counts in portions
+    assert peak == pytest.approx(24 * 1024, abs=1024)
+    assert left == pytest.approx(8 * 1024, abs=1024)
+
+
 def test_threads_start_together(script):
     import threading
 
@@ -189,6 +219,32 @@ def test_goals_of_predicting(script):
     ]
 
 
+def fits_result():
+    """What `sklearn_fits.py --json` has, but for the head."""
+    reached, missed, absent = list(importlib.import_module("goals").FIT_FACTORS)[:3]
+    peers = [{"seconds_min": 0.5, "peak_kilobytes": 1234}, {"seconds_min": 0.1}]
+    peers[1]["peak_kilobytes"] = 1000
+    rows = [
+        {"name": reached, "peers": dict(zip(("scikit-learn", "cbackprop"), peers, strict=True))}
+    ]
+    rows.append(
+        {"name": missed, "peers": dict(zip(("cbackprop", "scikit-learn"), peers, strict=True))}
+    )
+    rows.append({"name": absent, "peers": {}, "skipped": {"cbackprop": "not yet"}})
+    return {"workloads": [{"skipped": {}} | row for row in rows]}
+
+
+def test_goals_of_fits(script):
+    goals = script("goals")
+    (reached, goal), (missed, other), (absent, third) = list(goals.FIT_FACTORS.items())[:3]
+    _, *lines = goals.fit_goals(fits_result())
+    assert lines == [
+        [reached, "500", "100", f"≥ {goal}×", "5.00×", "1,234", "1,000"],
+        [missed, "100", "500", f"≥ {other}×", "**0.200×**", "1,000", "**1,234**"],
+        [absent, "–", "–", f"≥ {third}×", "–", "–", "–"],
+    ]
+
+
 # ---- the page ----
 
 
@@ -209,7 +265,7 @@ def rounds(*seconds):
 
 
 @pytest.fixture
-def results():
+def results(script):
     """Of every script, by the name of the file."""
     bench = bench_result()
     head = {key: value for key, value in bench.items() if key != "workloads"}
@@ -228,6 +284,7 @@ def results():
         "bench-second": bench,
         "adam": head | {"workloads": [adam]},
         "fits": head | {"workloads": [large, xor | {"seconds_per_epoch": 2e-6}]},
+        "sklearn_fits": head | fits_result(),
         "scaling": head | {"axes": {"width": points, "batch": points}, "peaks_gflops": [100.0]},
         "threads": head | {"rows": [gains, default]},
         "memory": head | memory,
@@ -278,6 +335,9 @@ def test_the_page_is_made_of_the_results(results, page):
         "2.00 µs an epoch",
         "width 4 (1.50×), batch 4 (1.50×)",
         "xor 1.050.",
+        "## Whole fits against scikit-learn",
+        "| **0.200×** | 1,000 | **1,234** |",
+        "(cbackprop: not yet).",
         "10.0 ms",
         "| `fit` over `Network.train`, at most | < 10% | +7.1% (tabular) |",
         "| points off the line by 1.3 | 0 | **2** |",

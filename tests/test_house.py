@@ -41,7 +41,7 @@ KERNELS = (
         "gradients",
         "losses",
     ),
-    *("rows", "updates"),
+    *("rows", "updates", "sparse"),
     *("online", "variant", "dispatch", "testing"),
 )
 # Compiled for each instruction set: pointers and sizes.

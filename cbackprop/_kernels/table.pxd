@@ -2,8 +2,10 @@
 
 Pointers to lanes_t are panels, but where a comment says numbers: those are plain arrays in the variant's precision.
 The formulas stand where the functions are: products.pxd, direct.pxd, gradients.pxd, passes.pxd, losses.pxd,
-updates.pxd, rows.pxd.
+updates.pxd, rows.pxd, sparse.pxd.
 """
+
+from libc.stdint cimport int32_t
 
 from cbackprop._typedefs cimport lanes_t
 
@@ -77,6 +79,13 @@ cdef struct Online:
     lanes_t* out_weights  # (panels,), updated, zero beyond n_hidden
     lanes_t* out_bias  # (1,), updated
 
+cdef struct SparseRows:
+    # Rows of which only some numbers are given, in ascending columns; the others are zeros.
+    const Py_ssize_t* begins  # (?,): where each row's numbers begin in indices and data
+    const Py_ssize_t* ends  # (?,)
+    const int32_t* indices  # their columns
+    const lanes_t* data  # numbers
+
 
 cdef struct Kernels:
     Py_ssize_t lanes  # numbers in a row of a panel
@@ -114,6 +123,24 @@ cdef struct Kernels:
     void (*direct_forward)(
         const lanes_t* inputs, const lanes_t* weights, const lanes_t* biases,
         Py_ssize_t n_in, Py_ssize_t n_out, bint few, lanes_t* out) noexcept nogil
+
+    bint (*sparse_forward)(
+        const SparseRows* inputs, Py_ssize_t n_rows, const lanes_t* weights,
+        const lanes_t* biases, Py_ssize_t n_in, Py_ssize_t out_panels,
+        lanes_t* out, Py_ssize_t out_stride) noexcept nogil
+    bint (*sparse_few_forward)(
+        const SparseRows* inputs, Py_ssize_t n_rows, const lanes_t* weights,
+        const lanes_t* biases, Py_ssize_t n_in, Py_ssize_t n_out, lanes_t* out) noexcept nogil
+    void (*sparse_gradients)(
+        const SparseRows* inputs, Py_ssize_t n_rows, const lanes_t* deltas,
+        Py_ssize_t first_column, Py_ssize_t last_column, lanes_t* out) noexcept nogil
+    void (*sparse_few_gradients)(
+        const SparseRows* inputs, Py_ssize_t n_rows, const lanes_t* deltas,
+        Py_ssize_t first_column, Py_ssize_t last_column, Py_ssize_t n_out, lanes_t* out) noexcept nogil
+    void (*sparse_step)(
+        const SparseRows* inputs, Py_ssize_t n_rows,
+        Py_ssize_t first_column, Py_ssize_t last_column, Py_ssize_t n_out, bint few,
+        const Step* step, lanes_t* gradients, lanes_t* weights) noexcept nogil
 
     bint (*gather)(
         const lanes_t* source, Py_ssize_t n_columns, const Py_ssize_t* order, Py_ssize_t n_rows,

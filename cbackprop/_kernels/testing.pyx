@@ -4,9 +4,10 @@ Arrays are C-contiguous memory in the layouts that table.pxd and the kernels' ow
 """
 
 from libc.math cimport INFINITY
+from libc.stdint cimport int32_t
 
 from cbackprop._kernels.dispatch cimport kernels_for
-from cbackprop._kernels.table cimport MOST_STATES, Kernels, Step
+from cbackprop._kernels.table cimport MOST_STATES, Kernels, SparseRows, Step
 from cbackprop._memory cimport Pointer
 from cbackprop._typedefs cimport lanes_t
 
@@ -28,6 +29,17 @@ cdef lanes_t* at(array) except? NULL:
         return NULL
     pointer = Pointer(array)
     return <lanes_t*>pointer.at
+
+
+cdef SparseRows sparse_rows(arrays):
+    """indptr, indices and data of a CSR matrix, of intp, int32 and numbers, that the caller keeps alive"""
+    cdef SparseRows rows
+    indptr, indices, data = arrays
+    rows.begins = <const Py_ssize_t*>at(indptr)
+    rows.ends = rows.begins + 1
+    rows.indices = <const int32_t*>at(indices)
+    rows.data = at(data)
+    return rows
 
 
 cdef class Bench:
@@ -113,6 +125,35 @@ cdef class Bench:
             c_step = step
         self.kernels.bias_gradients(
             at(deltas), stride, out_panels, n_rows, &c_step if step is not None else NULL, at(out))
+
+    def sparse_forward(self, inputs, Py_ssize_t n_rows, weights, biases, Py_ssize_t n_in, Py_ssize_t out_panels,
+                       out, Py_ssize_t out_stride):
+        cdef SparseRows rows = sparse_rows(inputs)
+        return self.kernels.sparse_forward(
+            &rows, n_rows, at(weights), at(biases), n_in, out_panels, at(out), out_stride)
+
+    def sparse_few_forward(self, inputs, Py_ssize_t n_rows, weights, biases, Py_ssize_t n_in,
+                           Py_ssize_t n_out, out):
+        cdef SparseRows rows = sparse_rows(inputs)
+        return self.kernels.sparse_few_forward(
+            &rows, n_rows, at(weights), at(biases), n_in, n_out, at(out))
+
+    def sparse_gradients(self, inputs, Py_ssize_t n_rows, deltas, Py_ssize_t first_column, Py_ssize_t last_column, out):
+        cdef SparseRows rows = sparse_rows(inputs)
+        self.kernels.sparse_gradients(&rows, n_rows, at(deltas), first_column, last_column, at(out))
+
+    def sparse_few_gradients(self, inputs, Py_ssize_t n_rows, deltas, Py_ssize_t first_column,
+                             Py_ssize_t last_column, Py_ssize_t n_out, out):
+        cdef SparseRows rows = sparse_rows(inputs)
+        self.kernels.sparse_few_gradients(
+            &rows, n_rows, at(deltas), first_column, last_column, n_out, at(out))
+
+    def sparse_step(self, inputs, Py_ssize_t n_rows, Py_ssize_t first_column, Py_ssize_t last_column,
+                    Py_ssize_t n_out, bint few, step, gradients, weights):
+        cdef SparseRows rows = sparse_rows(inputs)
+        cdef Step c_step = step
+        self.kernels.sparse_step(
+            &rows, n_rows, first_column, last_column, n_out, few, &c_step, at(gradients), at(weights))
 
     def gather(self, source, Py_ssize_t n_columns, order, Py_ssize_t n_rows, out, Py_ssize_t stride):
         return self.kernels.gather(at(source), n_columns, <const Py_ssize_t*>at(order), n_rows, at(out), stride)

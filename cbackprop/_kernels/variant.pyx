@@ -5,7 +5,7 @@ setup.py copies this file once for each variant and compiles each copy with the 
 
 from cpython.pycapsule cimport PyCapsule_New
 
-from cbackprop._kernels cimport direct, gradients, losses, online, passes, products, rows, updates
+from cbackprop._kernels cimport direct, gradients, losses, online, passes, products, rows, sparse, updates
 from cbackprop._kernels.elementary cimport log1p_unit_, log_
 from cbackprop._kernels.simd cimport (
     LANES, TILE_PANELS, VECTOR_LANES, VECTORS, real_t, vload, vstore,
@@ -56,6 +56,11 @@ kernels.gradients = gradients.dense_gradients
 kernels.bias_gradients = gradients.dense_bias_gradients
 kernels.few_forward = products.few_forward
 kernels.direct_forward = direct.direct_forward
+kernels.sparse_forward = sparse.sparse_forward
+kernels.sparse_few_forward = sparse.sparse_few_forward
+kernels.sparse_gradients = sparse.sparse_gradients
+kernels.sparse_few_gradients = sparse.sparse_few_gradients
+kernels.sparse_step = sparse.sparse_step
 kernels.gather = rows.gather
 kernels.gather_numbers = rows.gather_numbers
 kernels.gather_classes = rows.gather_classes

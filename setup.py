@@ -136,8 +136,8 @@ def extensions():
         (
             modules(
                 [
-                    *("_memory", "_threads", "activations", "dense", "losses", "backprop"),
-                    *("optimizers", "team", "training", "predicting"),
+                    *("_memory", "_threads", "activations", "dense", "sparse", "losses"),
+                    *("backprop", "optimizers", "team", "training", "predicting"),
                 ]
             ),
             SAFE | FAST,

@@ -1,7 +1,7 @@
 """One call of a method of `Network`: what it lends the engine, and what stops it."""
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int32_t, uint64_t
 
 from cbackprop._float_mode cimport exchange_float_mode, float_mode, flush_denormals, set_float_mode
 from cbackprop._memory cimport Block, Pointer
@@ -30,12 +30,19 @@ cdef class Call:
         self, Plan plan, parameters, Py_ssize_t n_rows, X, targets=None, classes=None, sample_weight=None, **kwargs
     ):
         """`parameters`: the public ones; the others as `Network.loss_value` takes them, checked."""
-        self.workspace = Workspace(plan, n_rows, **kwargs)
+        cdef bint sparse = isinstance(X, checks.SparseRows)
+        self.workspace = Workspace(plan, n_rows, sparse=sparse, **kwargs)
         self.workspace.watch.poll = poll_signals
         self.workspace.watch.context = <void*>self
         self.float_mode = float_mode()
         self.arrays = [Pointer(parameters)]
-        self.data.X = self._pointer(X)
+        if sparse:
+            self.data.sparse_X.begins = <const Py_ssize_t*>self._pointer(X.indptr)
+            self.data.sparse_X.ends = self.data.sparse_X.begins + 1
+            self.data.sparse_X.indices = <const int32_t*>self._pointer(X.indices)
+            self.data.sparse_X.data = self._pointer(X.data)
+        else:
+            self.data.X = self._pointer(X)
         self.data.y = self._pointer(targets)
         self.data.classes = <const Py_ssize_t*>self._pointer(classes)
         self.data.sample_weight = self._pointer(sample_weight)

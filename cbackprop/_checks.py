@@ -4,6 +4,7 @@ import itertools
 import numbers
 import operator
 import sys
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,81 @@ def as_matrix(name, value, dtype, n_columns, columns):
     if array.shape[0] == 0:
         raise ValueError(f"{name} is empty: its shape is {array.shape}")
     return array
+
+
+class SparseRows(NamedTuple):
+    """A CSR matrix's arrays as the engine takes them: columns ascend in a row, none comes twice."""
+
+    shape: tuple
+    indptr: np.ndarray  # (n_rows + 1,), intp, of our own
+    indices: np.ndarray  # (n_numbers,), int32
+    data: np.ndarray  # (n_numbers,)
+
+    @property
+    def dtype(self):
+        return self.data.dtype
+
+
+def as_rows(name, value, dtype, n_columns, columns):
+    """What `as_matrix` gives or, for a sparse matrix or array, SparseRows."""
+    if not hasattr(value, "tocsr"):
+        return as_matrix(name, value, dtype, n_columns, columns)
+    if value.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {value.dtype}")
+    if len(value.shape) != 2 or value.shape[1] != n_columns:
+        raise ValueError(
+            f"{name} must have {n_columns} columns, as many as the network's {columns}, "
+            f"got shape {value.shape}"
+        )
+    if value.shape[0] == 0:
+        raise ValueError(f"{name} is empty: its shape is {value.shape}")
+    if n_columns > np.iinfo(np.int32).max:
+        raise ValueError(f"{name} is sparse and has too many columns: {n_columns}")
+    if value.format == "csc":  # converted by what looks at nothing
+        _check_compressed(name, value, value.shape[::-1])
+    if value.dtype == np.float16 or not value.dtype.isnative:  # which SciPy does not convert
+        value = value.astype(dtype)
+    rows = value.tocsr()
+    _check_compressed(name, rows, rows.shape)
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    n_numbers = rows.indptr[-1]
+    return SparseRows(
+        rows.shape,
+        np.array(rows.indptr, np.intp),
+        np.require(rows.indices[:n_numbers], np.int32, ["C_CONTIGUOUS", "ALIGNED"]),
+        as_array(name, rows.data[:n_numbers], dtype),
+    )
+
+
+def _check_compressed(name, matrix, shape):
+    """Whether its arrays say where each number belongs; `shape` as if it were CSR."""
+    n_rows, n_columns = shape
+    indptr, indices, n_numbers = matrix.indptr, matrix.indices, len(matrix.data)
+    if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} must have integers for indptr and indices, got {indptr.dtype} and "
+            f"{indices.dtype}"
+        )
+    if indptr.shape != (n_rows + 1,) or indices.ndim != 1 or matrix.data.ndim != 1:
+        raise ValueError(
+            f"{name} must have indptr of shape ({n_rows + 1},), and indices and data of one "
+            f"dimension, got {indptr.shape}, {indices.shape} and {matrix.data.shape}"
+        )
+    if indptr[0] != 0 or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError(f"{name} must have an indptr that begins with 0 and does not fall")
+    if indptr[-1] > min(len(indices), n_numbers):
+        raise ValueError(
+            f"{name} must have as many indices and data as its indptr says, {indptr[-1]}, "
+            f"got {len(indices)} and {n_numbers}"
+        )
+    indices = indices[: indptr[-1]]
+    if len(indices) and (indices.min() < 0 or indices.max() >= n_columns):
+        raise ValueError(
+            f"{name} must have indices from 0 to {n_columns - 1}, got from {indices.min()} to "
+            f"{indices.max()}"
+        )
 
 
 def as_targets(y, dtype, n_samples, n_outputs, loss):
@@ -236,7 +312,13 @@ def as_reduction(reduction):
 
 
 def not_finite(name, array):
-    """The error that says where an array holds NaN or infinity."""
+    """The error that says where an array, or SparseRows, holds NaN or infinity."""
+    if isinstance(array, SparseRows):
+        for k in np.flatnonzero(~np.isfinite(array.data))[:1]:
+            at = [int(np.searchsorted(array.indptr, k, "right")) - 1, int(array.indices[k])]
+            found = array.data[k]
+            return ValueError(f"{name} must be finite in {array.dtype}, got {found} at {at}")
+        return ValueError(f"{name} must be finite; it changed while it was read")
     rows_at_once = max(1, _ELEMENTS_AT_ONCE // max(1, array[:1].size))
     for first in range(0, len(array), rows_at_once):
         bad = np.argwhere(~np.isfinite(array[first : first + rows_at_once]))

@@ -23,6 +23,14 @@ def as_n_threads(n_threads, work):
     return min(cpus, work // WORK_OF_A_THREAD), cpus
 
 
+def work_of_a_row(X, n_parameters, n_out):
+    """Multiply-adds of a forward pass whose first layer has n_out outputs; sparse rows' average."""
+    if not isinstance(X, checks.SparseRows):
+        return n_parameters
+    n_rows, n_in = X.shape
+    return n_parameters + (X.data.size // n_rows - n_in) * n_out
+
+
 def n_cpus():
     """How many threads this process may let compute at a time.
 

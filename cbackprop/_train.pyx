@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from cbackprop import _checks as checks
-from cbackprop._cpus import as_n_threads
+from cbackprop._cpus import as_n_threads, work_of_a_row
 from cbackprop.training import Progress, TrainingState
 
 cdef enum:
@@ -90,7 +90,8 @@ def train(
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
     random_state = checks.as_random_state(random_state)
-    n_threads, n_cpus = as_n_threads(n_threads, 3 * min(training.batch_size, <Py_ssize_t>BLOCK_ROWS) * parameters.size)
+    work = work_of_a_row(data[0], parameters.size, plan.layers[0].n_out)
+    n_threads, n_cpus = as_n_threads(n_threads, 3 * min(training.batch_size, <Py_ssize_t>BLOCK_ROWS) * work)
     if training.batch_size == 1:
         n_threads = 1
 
@@ -114,10 +115,11 @@ cdef run(
     cdef Plan plan = training.plan
     cdef list state = optimizer._begin(plan, parameters, &training.update)
     cdef list state_pointers = [Pointer(array, True) for array in state]
-    cdef bint fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS
+    cdef bint sparse = isinstance(X, checks.SparseRows)
+    training.fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS
     cdef Call call = Call(
         plan, parameters, training.batch_size, *data,
-        n_sums=0 if fused else n_sums(training.batch_size), keep_deltas=n_threads > 1)
+        n_sums=0 if training.fused and not sparse else n_sums(training.batch_size), keep_deltas=n_threads > 1)
     cdef Block private = Block(plan.parameter_rows * training.update.n_states)
     cdef Block kept = None
     cdef Pointer public = Pointer(parameters, True), order_pointer
@@ -201,7 +203,7 @@ cdef run(
             call.check(X, targets, sample_weight)
         if ending == NON_FINITE:
             # the kernel for the smallest networks does not look at the data
-            for name, array in (("X", X), ("y", targets)):
+            for name, array in () if sparse else (("X", X), ("y", targets)):
                 if array is not None and not np.isfinite(array).all():
                     raise checks.not_finite(name, array)
             raise ValueError(

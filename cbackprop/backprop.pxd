@@ -2,7 +2,7 @@
 
 cimport cython
 
-from cbackprop._kernels.table cimport Kernels, Loss, Step
+from cbackprop._kernels.table cimport Kernels, Loss, SparseRows, Step
 from cbackprop._memory cimport Block
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch
@@ -18,7 +18,8 @@ cdef enum:
 
 cdef struct Rows:
     # Data points, in numbers of the network's precision, row-major.
-    const lanes_t* X  # (?, n_features)
+    const lanes_t* X  # (?, n_features), or NULL
+    SparseRows sparse_X  # in place of X
     const lanes_t* y  # (?, n_outputs), or NULL
     const Py_ssize_t* classes  # (?,), in place of y
     const lanes_t* sample_weight  # (?,), or NULL
@@ -57,6 +58,11 @@ cdef class Workspace:
     cdef Plan plan
     cdef Block _block
     cdef Py_ssize_t stride  # rows of a panel
+    cdef bint sparse  # X is: it has no panels
+    cdef SparseRows inputs  # the rows in work, then
+    cdef Py_ssize_t* _extents
+    cdef Py_ssize_t* begins  # (stride,), of the rows in work
+    cdef Py_ssize_t* ends
     cdef lanes_t** activations  # (n_layers + 1,), X's panels first
     cdef lanes_t** deltas  # (n_layers,)
     cdef lanes_t* input_deltas
@@ -75,6 +81,7 @@ cdef class Workspace:
         self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
         bint activate_outputs) noexcept nogil
     cdef bint gather_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
+    cdef void find_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef bint output_deltas(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef void add_parts(self, double* loss, double* weight) noexcept nogil
     cdef bint gather_targets(
@@ -82,5 +89,9 @@ cdef class Workspace:
     cdef void times_output_slope(self, Py_ssize_t n_rows) noexcept nogil
     cdef bint backward(
         self, const lanes_t* parameters, Py_ssize_t n_rows, const Step* step, lanes_t* out) noexcept nogil
+    cdef bint layer_gradients(
+        self, Py_ssize_t k, Py_ssize_t n_rows, Py_ssize_t first, Py_ssize_t last, const Step* step, lanes_t* out,
+        Watch* watch) noexcept nogil
+    cdef Py_ssize_t gradient_tiles(self, Py_ssize_t k) noexcept nogil
     cdef void lie_in(self, Workspace owner, Py_ssize_t first) noexcept nogil
     cdef Rows rows_from(self, const Rows* data, Py_ssize_t first) noexcept nogil

@@ -27,6 +27,7 @@ from cbackprop._watch cimport Watch, interrupted
 from cbackprop.dense cimport (
     Layer, deltas_below_panels, describe, forward_panels, gradient_panels, pack_layer, unpack_layer,
 )
+from cbackprop.sparse cimport sparse_forward_panels, sparse_gradient_panels
 
 import numpy as np
 
@@ -90,26 +91,30 @@ cdef class Plan:
 
 cdef class Workspace:
     def __cinit__(self, Plan plan, Py_ssize_t n_rows, *, Py_ssize_t n_sums=0, bint keep_deltas=False,
-                  bint input_deltas=False):
+                  bint input_deltas=False, bint sparse=False):
         """Memory for blocks of up to min(n_rows, BLOCK_ROWS) rows.
 
         n_sums: gradients to be held at a time; 0 where only the forward pass is wanted.
         keep_deltas: the deltas of every layer stay, not only of two layers in turn.
+        sparse: X is; where gradients are wanted n_sums is at least 1.
         """
         cdef Py_ssize_t k, widest = 0, n_layers = plan.n_layers, total
         cdef Py_ssize_t outputs = plan.layers[n_layers - 1].out_panels
+        cdef Py_ssize_t input_panels = 0 if sparse else plan.layers[0].in_panels
         self.plan = plan
+        self.sparse = sparse
         self.loss_limit = INFINITY
         # odd, so that no two panels of a row lie a power of two apart
         self.stride = min(n_rows, <Py_ssize_t>BLOCK_ROWS) | 1
         self.activations = <lanes_t**>PyMem_Calloc(n_layers + 1, sizeof(lanes_t*))
         self.deltas = <lanes_t**>PyMem_Calloc(n_layers, sizeof(lanes_t*))
         self.sums = <lanes_t**>PyMem_Calloc(n_sums + 1, sizeof(lanes_t*))
-        if self.activations == NULL or self.deltas == NULL or self.sums == NULL:
+        self._extents = <Py_ssize_t*>PyMem_Calloc(2 * self.stride if sparse else 0, sizeof(Py_ssize_t))
+        if self.activations == NULL or self.deltas == NULL or self.sums == NULL or self._extents == NULL:
             raise MemoryError(f"no memory for {n_layers} layers")
         for k in range(n_layers):
             widest = max(widest, plan.layers[k].out_panels)
-        cdef Py_ssize_t panels = plan.layers[0].in_panels + 2 * outputs
+        cdef Py_ssize_t panels = input_panels + 2 * outputs
         for k in range(n_layers):
             panels += plan.layers[k].out_panels * (2 if keep_deltas else 1)
         if not keep_deltas:
@@ -121,7 +126,8 @@ cdef class Workspace:
 
         cdef lanes_t* rows = self._block.rows
         self.activations[0] = rows
-        rows += plan.layers[0].in_panels * self.stride
+        self.begins, self.ends = self._extents, self._extents + (self.stride if sparse else 0)
+        rows += input_panels * self.stride
         for k in range(n_layers):
             self.activations[k + 1] = rows
             rows += plan.layers[k].out_panels * self.stride
@@ -146,13 +152,20 @@ cdef class Workspace:
         PyMem_Free(self.activations)
         PyMem_Free(self.deltas)
         PyMem_Free(self.sums)
+        PyMem_Free(self._extents)
 
     cdef Rows rows_from(self, const Rows* data, Py_ssize_t first) noexcept nogil:
         """The data from row `first` on."""
         cdef Rows rest
         cdef Py_ssize_t itemsize = self.plan.itemsize
         cdef Py_ssize_t n_outputs = self.plan.layers[self.plan.n_layers - 1].n_out
-        rest.X = <const lanes_t*>(<const char*>data.X + first * self.plan.layers[0].n_in * itemsize)
+        rest.X = NULL
+        rest.sparse_X = data.sparse_X
+        if self.sparse:
+            rest.sparse_X.begins += first
+            rest.sparse_X.ends += first
+        else:
+            rest.X = <const lanes_t*>(<const char*>data.X + first * self.plan.layers[0].n_in * itemsize)
         rest.y = NULL
         rest.classes = NULL
         rest.sample_weight = NULL
@@ -169,6 +182,7 @@ cdef class Workspace:
         cdef Py_ssize_t k, n_layers = self.plan.n_layers
         self.stride = owner.stride
         self.loss_limit = owner.loss_limit
+        self.begins, self.ends = owner.begins + first, owner.ends + first
         for k in range(n_layers):
             self.activations[k] = owner.activations[k] + first
             self.deltas[k] = owner.deltas[k] + first
@@ -186,9 +200,17 @@ cdef class Workspace:
         cdef const Kernels* kernels = self.plan.kernels
         cdef Py_ssize_t k, last = self.plan.n_layers - 1
         cdef const Layer* layers = self.plan.layers
-        if self.gather_inputs(data, order, n_rows):
+        cdef bint good
+        if self.sparse:
+            self.find_inputs(data, order, n_rows)
+            if sparse_forward_panels(kernels, &layers[0], parameters, &self.inputs, self.stride, n_rows,
+                                     0 < last or activate_outputs, self.activations[1], &self.watch, &good):
+                if not good:
+                    self.fault = BAD_X
+                return True
+        elif self.gather_inputs(data, order, n_rows):
             return True
-        for k in range(last + 1):
+        for k in range(1 if self.sparse else 0, last + 1):
             if forward_panels(kernels, &layers[k], parameters, self.activations[k], self.stride, n_rows,
                               k < last or activate_outputs, self.activations[k + 1], &self.watch):
                 return True
@@ -211,6 +233,15 @@ cdef class Workspace:
                 return True
             first += rows
         return False
+
+    cdef void find_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil:
+        """inputs := rows of a sparse X"""
+        cdef Py_ssize_t r, row
+        self.inputs = data.sparse_X
+        self.inputs.begins, self.inputs.ends = self.begins, self.ends
+        for r in range(n_rows):
+            row = order[r] if order != NULL else r
+            self.begins[r], self.ends[r] = data.sparse_X.begins[row], data.sparse_X.ends[row]
 
     cdef bint output_deltas(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil:
         """deltas[last] := dC/d preactivations, after `forward`; losses and weights of parts; returns whether to stop"""
@@ -293,11 +324,26 @@ cdef class Workspace:
                     IDENTITY, NULL, self.scratch, self.input_deltas, &self.watch)
             if stop:
                 return True
-            if out != NULL and gradient_panels(
-                    kernels, &layers[k], self.activations[k], self.deltas[k], self.stride, n_rows,
-                    0, layers[k].gradient_tiles, step, out, &self.watch):
+            if out != NULL and self.layer_gradients(k, n_rows, 0, self.gradient_tiles(k), step, out, &self.watch):
                 return True
         return False
+
+    cdef Py_ssize_t gradient_tiles(self, Py_ssize_t k) noexcept nogil:
+        """What of a layer's gradients can be computed by itself"""
+        return self.plan.layers[k].in_panels if self.sparse and k == 0 else self.plan.layers[k].gradient_tiles
+
+    cdef bint layer_gradients(
+        self, Py_ssize_t k, Py_ssize_t n_rows, Py_ssize_t first, Py_ssize_t last, const Step* step, lanes_t* out,
+        Watch* watch,
+    ) noexcept nogil:
+        """The gradients of a layer's tiles first to last, or a step along them; returns whether to stop"""
+        if self.sparse and k == 0:
+            return sparse_gradient_panels(
+                self.plan.kernels, &self.plan.layers[k], &self.inputs, self.deltas[k], self.stride, n_rows,
+                first, last, step, self.sums[0], out, watch)
+        return gradient_panels(
+            self.plan.kernels, &self.plan.layers[k], self.activations[k], self.deltas[k], self.stride, n_rows,
+            first, last, step, out, watch)
 
 
 def _columns(name, array):

@@ -34,6 +34,10 @@ cdef bint forward_panels(
     const lanes_t* inputs, Py_ssize_t stride, Py_ssize_t n_rows, bint activate,
     lanes_t* out, Watch* watch) noexcept nogil
 
+cdef bint softmax_panels(
+    const Kernels* kernels, const Layer* layer, Py_ssize_t stride, Py_ssize_t n_rows, lanes_t* out, Watch* watch
+) noexcept nogil
+
 cdef void forward_directly(
     const Kernels* kernels, const Layer* layer, const char* public, Py_ssize_t itemsize,
     const lanes_t* inputs, lanes_t* out) noexcept nogil

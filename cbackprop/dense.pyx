@@ -163,14 +163,21 @@ cdef bint forward_panels(
                     return True
                 p += panels
             r += rows
-    if activate and layer.activation == SOFTMAX:
-        rows = rows_at_once(n_rows, 2 * WORK_OF_A_PASS * layer.n_out)
-        r = 0
-        while r < n_rows:
-            kernels.softmax(out + r, stride, layer.n_out, min(rows, n_rows - r))
-            if interrupted(watch, 2 * WORK_OF_A_PASS * rows * layer.n_out):
-                return True
-            r += rows
+    return activate and layer.activation == SOFTMAX and softmax_panels(kernels, layer, stride, n_rows, out, watch)
+
+
+cdef bint softmax_panels(
+    const Kernels* kernels, const Layer* layer, Py_ssize_t stride, Py_ssize_t n_rows,
+    lanes_t* out,  # (out_panels, stride), updated
+    Watch* watch,
+) noexcept nogil:
+    """out := softmax(out), row by row; returns whether to stop"""
+    cdef Py_ssize_t r = 0, rows = rows_at_once(n_rows, 2 * WORK_OF_A_PASS * layer.n_out)
+    while r < n_rows:
+        kernels.softmax(out + r, stride, layer.n_out, min(rows, n_rows - r))
+        if interrupted(watch, 2 * WORK_OF_A_PASS * rows * layer.n_out):
+            return True
+        r += rows
     return False
 
 

@@ -21,7 +21,7 @@ from cbackprop.team cimport Team
 import numpy as np
 
 from cbackprop import _checks as checks
-from cbackprop._cpus import as_n_threads
+from cbackprop._cpus import as_n_threads, work_of_a_row
 from cbackprop._train import train
 from cbackprop.activations import HIDDEN, OUTPUT, canonical
 from cbackprop.losses import check_pair
@@ -215,7 +215,7 @@ cdef class Network:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
         out : array of shape (n_samples, n_outputs), optional
             C-contiguous, in the network's dtype; overwritten and returned.
         n_threads : int or None
@@ -233,12 +233,12 @@ cdef class Network:
             found = self._predict_directly(X, rows, out)
             if found is not None:
                 return found
-        X = checks.as_matrix("X", X, self.dtype, self.layer_sizes[0], "features")
+        X = checks.as_rows("X", X, self.dtype, self.layer_sizes[0], "features")
         given = out
         out = checks.as_out(out, X, self.layer_sizes[-1])
-        if given is not None and np.may_share_memory(X, out):
+        if given is not None and isinstance(X, np.ndarray) and np.may_share_memory(X, out):
             X = X.copy()
-        n_threads, n_cpus = as_n_threads(n_threads, X.shape[0] * self._parameters.size)
+        n_threads, n_cpus = as_n_threads(n_threads, self._work(X, X.shape[0], 1))
         self._layer_by_layer(X, [out], len(self.layer_sizes) - 1, n_threads, n_cpus)
         return out
 
@@ -274,17 +274,18 @@ cdef class Network:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
         list of arrays of shape (n_samples, n_out)
-            X first (a copy), the outputs last.
+            X first (a copy; a CSR one of a sparse X), the outputs last.
         """
-        X = checks.as_matrix("X", X, self.dtype, self.layer_sizes[0], "features")
-        outs = [np.empty((X.shape[0], size), self.dtype) for size in self.layer_sizes]
-        self._layer_by_layer(X, outs, 0, 1, 0)
-        return outs
+        rows = checks.as_rows("X", X, self.dtype, self.layer_sizes[0], "features")
+        sparse = isinstance(rows, checks.SparseRows)
+        outs = [np.empty((rows.shape[0], size), self.dtype) for size in self.layer_sizes[sparse:]]
+        self._layer_by_layer(rows, outs, int(sparse), 1, 0)
+        return [X.astype(self.dtype).tocsr(), *outs] if sparse else outs
 
     cdef _layer_by_layer(
         self, X, list outs, Py_ssize_t first_layer, Py_ssize_t n_threads, Py_ssize_t n_cpus
@@ -314,7 +315,7 @@ cdef class Network:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
         y : array-like of shape (n_samples, n_outputs), or (n_samples,) for one output
             For log_loss the rows are probabilities, or y is a vector of class numbers.
         sample_weight : array-like of shape (n_samples,), optional
@@ -350,7 +351,7 @@ cdef class Network:
         cdef bint mean = checks.as_reduction(reduction)
         cdef Py_ssize_t first, n_rows = X.shape[0]
         cdef double loss, weight
-        n_threads, n_cpus = as_n_threads(n_threads, self._work(n_rows, 3 if with_gradient else 1))
+        n_threads, n_cpus = as_n_threads(n_threads, self._work(X, min(n_rows, BLOCK_ROWS), 3 if with_gradient else 1))
         cdef bint leave = self._enter_reader()
         cdef Call call
         cdef Team team
@@ -456,13 +457,13 @@ cdef class Network:
 
     def _checked(self, X, y, sample_weight):
         """(X, targets, classes, sample_weight) as the engine takes them."""
-        X = checks.as_matrix("X", X, self.dtype, self.layer_sizes[0], "features")
+        X = checks.as_rows("X", X, self.dtype, self.layer_sizes[0], "features")
         targets, classes = checks.as_targets(y, self.dtype, X.shape[0], self.layer_sizes[-1], self.loss)
         return X, targets, classes, checks.as_weights(sample_weight, self.dtype, X.shape[0])
 
-    cdef object _work(self, Py_ssize_t n_rows, Py_ssize_t n_products):
-        """Multiply-adds of a block of rows, with so many products a layer."""
-        return n_products * min(n_rows, <Py_ssize_t>BLOCK_ROWS) * self._parameters.size
+    cdef object _work(self, X, Py_ssize_t n_rows, Py_ssize_t n_products):
+        """Multiply-adds of so many rows, with so many products a layer."""
+        return n_products * n_rows * work_of_a_row(X, self._parameters.size, self.layer_sizes[1])
 
     # ---- training ----
 

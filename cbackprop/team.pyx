@@ -12,7 +12,7 @@ from cbackprop._threads cimport Threads, job_t, n_callers
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
 from cbackprop.backprop cimport BAD_X, BLOCK_ROWS, FORKED, LOSS_ROWS, NO_FAULT, Fault, Plan, Rows, Workspace
-from cbackprop.dense cimport Layer, gradient_panels
+from cbackprop.dense cimport Layer
 from cbackprop.optimizers cimport Update, apply
 
 cdef enum:
@@ -47,7 +47,7 @@ cdef class Team:
         self.workspaces[0] = <void*>workspace
         self.watches[0] = &workspace.watch
         for share in range(1, self.n_threads):
-            helper = Workspace(plan, n_rows)
+            helper = Workspace(plan, n_rows, sparse=workspace.sparse)
             helper.watch.leader = &workspace.watch
             self._workspaces.append(helper)
             self.workspaces[share] = <void*>helper
@@ -118,14 +118,19 @@ cdef class Team:
 
     cdef void gradients_share(self, Py_ssize_t share, Py_ssize_t n_shares) noexcept nogil:
         cdef const Layer* layer
-        cdef Py_ssize_t k
-        cdef Py_ssize_t first = self.plan.parameter_rows * share // n_shares
-        cdef Py_ssize_t last = self.plan.parameter_rows * (share + 1) // n_shares
+        cdef Py_ssize_t k, n_tiles, before = 0
+        # sparse rows make their layer's work another than its number of parameters says: it is divided by itself
+        if self.workspace.sparse:
+            before = self.plan.layers[0].weights + self.plan.layers[0].weight_rows
+        cdef Py_ssize_t first = before + (self.plan.parameter_rows - before) * share // n_shares
+        cdef Py_ssize_t last = before + (self.plan.parameter_rows - before) * (share + 1) // n_shares
         for k in range(self.plan.n_layers):
             layer = &self.plan.layers[k]
-            if gradient_panels(
-                    self.plan.kernels, layer, self.workspace.activations[k], self.workspace.deltas[k],
-                    self.workspace.stride, self.n_rows, tiles_before(layer, first), tiles_before(layer, last),
+            n_tiles = self.workspace.gradient_tiles(k)
+            if self.workspace.layer_gradients(
+                    k, self.n_rows,
+                    n_tiles * share // n_shares if layer.biases < before else tiles_before(layer, first),
+                    n_tiles * (share + 1) // n_shares if layer.biases < before else tiles_before(layer, last),
                     self.step, self.out, self.watches[share]):
                 return
 

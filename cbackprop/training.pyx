@@ -11,7 +11,7 @@ from cbackprop._float_mode cimport flush_denormals, set_float_mode
 from cbackprop._kernels.table cimport IDENTITY, PLAIN_SGD, SQUARED_ERROR
 from cbackprop._threads cimport enter_callers, leave_callers
 from cbackprop._watch cimport interrupted
-from cbackprop.backprop cimport BLOCK_ROWS, NO_FAULT, Rows
+from cbackprop.backprop cimport NO_FAULT, Rows
 from cbackprop.dense cimport Layer
 from cbackprop.optimizers cimport next_step
 
@@ -194,7 +194,8 @@ cdef class Training:
         """Whether the kernel for the smallest networks does what the general loop would"""
         cdef const Layer* layers = self.plan.layers
         return (
-            self.batch_size == 1 and self.plan.n_layers == 2 and layers[0].out_panels <= 4 and not layers[0].few
+            self.batch_size == 1 and not self.workspace.sparse and self.plan.n_layers == 2
+            and layers[0].out_panels <= 4 and not layers[0].few
             and layers[1].n_out == 1 and layers[1].few and layers[1].activation == IDENTITY
             and self.plan.loss == SQUARED_ERROR and self.data.sample_weight == NULL
             and self.update.rule == PLAIN_SGD and self.update.step.alpha == 0)
@@ -234,9 +235,7 @@ cdef class Training:
     cdef double step(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil:
         """One batch, one update; returns the loss before it"""
         cdef double loss = 0, weight = 0, scale
-        # One block and the plain rule: gradients go into the parameters straight from the registers.
-        cdef bint fused = self.update.rule == PLAIN_SGD and n_rows <= BLOCK_ROWS
-        if fused:
+        if self.fused:
             if self.team.block(self.parameters, data, order, n_rows, &loss, &weight):
                 return 0
         elif self.team.sum_gradients(self.parameters, data, order, n_rows, &loss, &weight):
@@ -250,7 +249,7 @@ cdef class Training:
         if not isfinite(loss):
             return loss
         next_step(&self.update, scale, loss)
-        if fused:
+        if self.fused:
             self.team.gradients(self.parameters, n_rows, &self.update.step, self.parameters)
         else:
             self.team.take_step(&self.update, self.parameters)

@@ -18,7 +18,7 @@ SOURCES = ROOT / "cbackprop"
 FLOORS = (
     ("_typedefs",),
     ("_kernels", "_memory", "_watch", "_guard", "_float_mode", "_checks", "_threads", "_cpus"),
-    ("dense", "activations", "losses", "optimizers", "backprop", "team"),
+    ("dense", "sparse", "activations", "losses", "optimizers", "backprop", "team"),
     ("training", "predicting"),
     ("_call",),
     ("_train",),

@@ -582,11 +582,14 @@ def test_signal_handlers_run_during_predictions():
         ("huge", "baseline"),
         ("threads", None),
         ("beginning", None),
+        ("sparse", None),
     ],
 )
 def test_an_interrupt_is_seen_within_100_ms(case, isa, tmp_path):
     if isa not in (None, *cbackprop._kernels.dispatch.BUILT):
         pytest.skip(f"{isa} was not built")
+    if case == "sparse":
+        pytest.importorskip("scipy.sparse")
     result = run(SCRIPT, tmp_path, case, isa=isa)
     assert result.returncode == 0, result.stderr
     found = {

@@ -1,6 +1,6 @@
 """Interrupts long computations and prints, as JSON, how long each took to notice (in seconds).
 
-    python interrupt.py steps|huge|beginning|rows|shuffle
+    python interrupt.py steps|huge|threads|beginning|rows|shuffle|sparse
 
 The signal comes from another process: a thread of this one would have to wait for the GIL if the
 engine kept it. On Linux the seconds are those that this process computed, so that others on the
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 
@@ -215,7 +216,31 @@ def shuffle():
     return found
 
 
+def sparse():
+    """One huge step on sparse rows: many, and one that is very long."""
+    from scipy.sparse import csr_array
+
+    found = {}
+    for n_rows, n_numbers, n_hidden in ((2048, 4000, 512), (4, 2_000_000, 5)):
+        n_features = 5 * n_numbers
+        columns = np.tile(np.arange(0, n_features, 5), n_rows)
+        indptr = np.arange(n_rows + 1) * n_numbers
+        X = csr_array((np.ones(len(columns), "f4"), columns, indptr), (n_rows, n_features))
+        network = Network((n_features, n_hidden, 1), dtype="float32", random_state=0)
+        before = network.parameters.copy()
+        computations = {
+            "loss_and_gradient": network.loss_and_gradient,
+            "descent": partial(network.train, optimizer=SGD(1e-4)),
+            "Adam": partial(network.train, optimizer=Adam()),
+        }
+        for name, compute in computations.items():
+            found[f"{name}, {n_rows} rows"] = delays(partial(compute, X, np.zeros(n_rows)), (0.3,))
+        assert np.array_equal(network.parameters, before)
+    return found
+
+
 if __name__ == "__main__":
-    cases = {case.__name__: case for case in (steps, huge, threads, beginning, rows, shuffle)}
+    cases = (steps, huge, threads, beginning, rows, shuffle, sparse)
+    cases = {case.__name__: case for case in cases}
     with sender:
         print(json.dumps(cases[sys.argv[1]]()))

@@ -90,12 +90,14 @@ cdef _check(module, capsule):
         "gather_classes": <size_t>kernels.gather_classes, "scatter": <size_t>kernels.scatter,
         "pack_few": <size_t>kernels.pack_few, "unpack_few": <size_t>kernels.unpack_few,
         "clear_lanes": <size_t>kernels.clear_lanes, "add_rows": <size_t>kernels.add_rows,
+        "combine": <size_t>kernels.combine, "dot": <size_t>kernels.dot,
         "sum_of_squares": <size_t>kernels.sum_of_squares, "all_finite": <size_t>kernels.all_finite,
         "online": <size_t>kernels.online, "log": <size_t>kernels.log, "log1p": <size_t>kernels.log1p,
         "fma_peak": <size_t>kernels.fma_peak,
     }
     for k in range(4):
         entries[f"loss {k}"] = <size_t>kernels.loss[k]
+    for k in range(10):
         entries[f"update {k}"] = <size_t>kernels.update[k]
     for k in range(1, 6):  # identity and softmax have no passes
         entries[f"activate {k}"] = <size_t>kernels.activate[k]

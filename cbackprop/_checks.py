@@ -165,8 +165,8 @@ def _as_classes(array, n_samples, n_outputs):
     return np.ascontiguousarray(classes)
 
 
-def as_weights(sample_weight, dtype, n_samples):
-    """None, or an array of shape (n_samples,): finite, none negative, not all zero."""
+def as_weights(sample_weight, dtype, n_samples, any_sign=False):
+    """None, or a finite array of shape (n_samples,), not all zero; negative only if any_sign."""
     if sample_weight is None:
         return None
     array = as_array("sample_weight", sample_weight, dtype)
@@ -175,14 +175,14 @@ def as_weights(sample_weight, dtype, n_samples):
     _same_length("sample_weight", array, n_samples)
     if not np.isfinite(array).all():
         raise not_finite("sample_weight", array)
-    if array.min() < 0:
+    if not any_sign and array.min() < 0:
         raise ValueError(f"sample_weight must not be negative, got {array.min()}")
     if not array.any():
         raise ValueError("sample_weight is zero for every sample")
     with np.errstate(over="ignore"):
         total = array.sum(dtype=np.float64)
     limits = np.finfo(dtype)
-    if not limits.tiny <= total <= limits.max:
+    if not (any_sign or limits.tiny <= total) or abs(total) > limits.max:
         raise ValueError(f"sample_weight has a sum beyond {np.dtype(dtype)}: {total}")
     return array
 

@@ -346,8 +346,8 @@ cdef class Network:
         """
         return self._gradients(X, y, sample_weight, reduction, n_threads, True)
 
-    cdef tuple _gradients(self, X, y, sample_weight, reduction, n_threads, bint with_gradient):
-        X, targets, classes, sample_weight = self._checked(X, y, sample_weight)
+    cdef tuple _gradients(self, X, y, sample_weight, reduction, n_threads, bint with_gradient, bint any_sign=False):
+        X, targets, classes, sample_weight = self._checked(X, y, sample_weight, any_sign)
         cdef bint mean = checks.as_reduction(reduction)
         cdef Py_ssize_t first, n_rows = X.shape[0]
         cdef double loss, weight
@@ -455,11 +455,11 @@ cdef class Network:
                 leave_reader(&self._guard)
         return outs
 
-    def _checked(self, X, y, sample_weight):
+    def _checked(self, X, y, sample_weight, any_sign=False):
         """(X, targets, classes, sample_weight) as the engine takes them."""
         X = checks.as_rows("X", X, self.dtype, self.layer_sizes[0], "features")
         targets, classes = checks.as_targets(y, self.dtype, X.shape[0], self.layer_sizes[-1], self.loss)
-        return X, targets, classes, checks.as_weights(sample_weight, self.dtype, X.shape[0])
+        return X, targets, classes, checks.as_weights(sample_weight, self.dtype, X.shape[0], any_sign)
 
     cdef object _work(self, X, Py_ssize_t n_rows, Py_ssize_t n_products):
         """Multiply-adds of so many rows, with so many products a layer."""
@@ -561,9 +561,17 @@ def _restore(kind, layer_sizes, activation, output_activation, loss, dtype, para
     return network
 
 
-def train_with_order(Network network, X, y, *, sample_weight=None, **options):
-    """`Network.train`, with what the estimators need beyond it: `options` as `_train.train` has them."""
-    data = network._checked(X, y, sample_weight)
+def loss_and_gradient_any_sign(Network network, X, y, sample_weight, n_threads):
+    """`Network.loss_and_gradient` for the estimators: weights of samples may be negative, as scikit-learn takes them."""
+    return network._gradients(X, y, sample_weight, "mean", n_threads, True, True)
+
+
+def train_with_order(Network network, X, y, *, sample_weight=None, any_sign=False, **options):
+    """`Network.train`, with what the estimators need beyond it: `options` as `_train.train` has them.
+
+    With `any_sign` weights of samples may be negative, as scikit-learn takes them.
+    """
+    data = network._checked(X, y, sample_weight, any_sign)
     network._enter_writer()
     try:
         return train(network, network._plan, network._parameters, data, **options)

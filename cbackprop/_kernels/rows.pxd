@@ -54,17 +54,15 @@ cdef inline bint gather_numbers(
     lanes_t* out,  # n_rows numbers, overwritten
     double* total,  # their sum
 ) noexcept nogil:
-    """out[r] := source[order[r]]; returns whether all numbers are finite and none is negative"""
+    """out[r] := source[order[r]]; returns whether all numbers are finite"""
     cdef Py_ssize_t r
     cdef real_t x
-    cdef bint good = True
     total[0] = 0
     for r in range(n_rows):
         x = (<const real_t*>source)[order[r] if order != NULL else r]
         (<real_t*>out)[r] = x
         total[0] += x
-        good = good and x >= 0
-    return good and 0 * total[0] == 0
+    return 0 * total[0] == 0
 
 
 cdef inline bint gather_classes(

@@ -4,41 +4,10 @@ import functools
 
 import numpy as np
 
-from cbackprop import _checks as checks
-from cbackprop.estimators._base import of_stochastic_solvers
+from cbackprop.estimators._base import contract, of_stochastic_solvers
 from cbackprop.estimators._mlp import Targets, _BaseMLP
-from cbackprop.estimators._validation import as_array, check_targets
-
-
-def check_labels(y):
-    """y, one- or two-dimensional, as one label a sample."""
-    if y.ndim == 2 and y.shape[1] > 1:
-        raise ValueError(f"y has shape {y.shape}: one label a sample is expected")
-    y = y.ravel()
-    if y.dtype.kind not in "biufUO":
-        raise TypeError(f"y has dtype {y.dtype}; labels are numbers, strings, bools or objects")
-    if (y != y).any():
-        raise ValueError("y contains NaN, which is not a label")
-    if y.dtype.kind == "f" and (y != np.floor(y)).any():
-        raise ValueError(
-            f"y has continuous values such as {y[y != np.floor(y)][0]}; a classifier needs labels "
-            "(for numbers there is MLPRegressor)"
-        )
-    if y.dtype.kind == "f" and np.isinf(y).any():
-        raise ValueError("y contains infinity, which is not a label")
-    return y
-
-
-def check_indicators(y):
-    """y as bools: whether each of several labels applies to a sample."""
-    if y.ndim == 2 and y.dtype.kind in "biuf":
-        values = np.unique(y)
-        if len(values) <= 2 and np.isfinite(values).all() and (values == np.floor(values)).all():
-            return y != 0
-    raise ValueError(
-        f"Multioutput target data is not supported: y has shape {y.shape} and dtype {y.dtype}, and "
-        "entries other than 0 and 1; each must say whether a label applies"
-    )
+from cbackprop.estimators._scores import share_of_hits
+from cbackprop.estimators._validation import check_parameters, find_labels
 
 
 def decide(outputs, n_classes, multilabel):
@@ -51,18 +20,12 @@ def decide(outputs, n_classes, multilabel):
     return np.minimum(outputs.ravel() > 0.5, n_classes - 1).astype(np.intp)
 
 
-def share_of_hits(decided, right, sample_weight):
-    hits = decided == right
-    hits = hits.all(axis=1) if hits.ndim == 2 else hits
-    return float(np.average(hits, weights=sample_weight))
-
-
 def accuracy(outputs, values, sample_weight, n_classes):
     """The score of a network's outputs, for targets as it takes them."""
     return share_of_hits(decide(outputs, n_classes, values.ndim == 2), values, sample_weight)
 
 
-class MLPClassifier(_BaseMLP):
+class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
     """Multilayer perceptron for classification, with scikit-learn's interface.
 
     The same seed gives the numbers of scikit-learn's class of this name. Two classes share one
@@ -195,49 +158,32 @@ class MLPClassifier(_BaseMLP):
     ):
         self._store_parameters(locals())
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def _encode_targets(self, y, classes, complete=False):
-        if y.ndim == 2:
-            return self._encode_indicators(y, classes, complete)
-        labels = check_labels(y)
-        try:
-            found, class_numbers = np.unique(labels, return_inverse=True)
-        except TypeError as error:
-            kinds = sorted({type(label).__name__ for label in labels})
-            raise TypeError(
-                f"y has labels that cannot be sorted, of the types {', '.join(kinds)}"
-            ) from error
+        found, multilabel = find_labels(y)
         if classes is None:
             classes = found
         else:
             self._check_known(found, classes, complete)
-            class_numbers = np.searchsorted(classes, found)[class_numbers]
-        multiclass = len(classes) > 2
+        if multilabel:
+            values, n_outputs, strata = y != 0, y.shape[1], None
+        else:
+            values = np.searchsorted(classes, y.astype(classes.dtype, copy=False))
+            n_outputs, strata = (len(classes), None) if len(classes) > 2 else (1, values)
+        multiclass = n_outputs > 1 and not multilabel
         return Targets(
-            values=class_numbers,
-            n_outputs=len(classes) if multiclass else 1,
+            values=values,
+            n_outputs=n_outputs,
             output_activation="softmax" if multiclass else "logistic",
             loss="log_loss" if multiclass else "binary_log_loss",
             loss_scale=1.0,
             fitted_attributes={"classes_": classes},
             score=functools.partial(accuracy, n_classes=len(classes)),
-            strata=None if multiclass else class_numbers,
-        )
-
-    def _encode_indicators(self, y, classes, complete):
-        indicators = check_indicators(y)
-        found = np.arange(y.shape[1])
-        if classes is None:
-            classes = found
-        else:
-            self._check_known(found, classes, complete)
-        return Targets(
-            values=indicators,
-            n_outputs=y.shape[1],
-            output_activation="logistic",
-            loss="binary_log_loss",
-            loss_scale=1.0,
-            fitted_attributes={"classes_": classes},
-            score=functools.partial(accuracy, n_classes=len(classes)),
+            strata=strata,
         )
 
     def _check_known(self, found, classes, complete):
@@ -268,9 +214,10 @@ class MLPClassifier(_BaseMLP):
         -------
         self : object
         """
+        check_parameters(self)
         known = getattr(self, "classes_", None)
         if classes is not None:
-            given, classes = classes, np.unique(check_labels(as_array(classes, "classes")))
+            given, classes = classes, contract.unique_labels(classes)
             if known is not None and not np.array_equal(known, classes):
                 raise ValueError(
                     f"`classes={given!r}` is not the same as on last call to partial_fit, was: "
@@ -328,27 +275,3 @@ class MLPClassifier(_BaseMLP):
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
-
-    def score(self, X, y, sample_weight=None):
-        """Accuracy: the (weighted) share of samples whose label, or all of whose labels, is right.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or, multilabel, (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        score : float
-        """
-        predictions = self.predict(X)
-        y = check_targets(y, len(predictions))
-        if self._is_multilabel():
-            check_indicators(y)
-            if y.shape != predictions.shape:
-                raise ValueError(f"y has shape {y.shape}; the model has {self.n_outputs_} labels")
-        else:
-            y = check_labels(y)
-        sample_weight = checks.as_weights(sample_weight, np.float64, len(predictions))
-        return share_of_hits(predictions, y, sample_weight)

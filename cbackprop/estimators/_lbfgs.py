@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 
+from cbackprop.network import loss_and_gradient_any_sign
 from cbackprop.training import TrainingState
 
 
@@ -24,12 +25,12 @@ def minimize_loss(
     except ImportError as error:
         raise ImportError("solver='lbfgs' needs SciPy: pip install scipy") from error
     trial = copy.deepcopy(network)  # whatever ends the search, the network itself is whole
-    penalty = alpha / (len(X) if sample_weight is None else np.sum(sample_weight))
+    penalty = alpha / (X.shape[0] if sample_weight is None else np.sum(sample_weight))
     penalties = penalty * _is_weight(network.layer_sizes)
 
     def loss_and_gradient(parameters):
         trial.parameters = parameters
-        loss, gradient = trial.loss_and_gradient(X, y, sample_weight, n_threads=n_threads)
+        loss, gradient = loss_and_gradient_any_sign(trial, X, y, sample_weight, n_threads)
         penalty_gradient = penalties * parameters
         return loss + 0.5 * (parameters @ penalty_gradient), gradient + penalty_gradient
 

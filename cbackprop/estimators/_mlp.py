@@ -10,7 +10,7 @@ import numpy as np
 
 from cbackprop import _checks as checks
 from cbackprop.activations import HIDDEN, canonical
-from cbackprop.estimators._base import Estimator
+from cbackprop.estimators._base import contract
 from cbackprop.estimators._early_stopping import Validation, split_rows
 from cbackprop.estimators._lbfgs import minimize_loss
 from cbackprop.estimators._validation import (
@@ -25,16 +25,18 @@ from cbackprop.estimators._validation import (
     OneOf,
     Precision,
     as_finite_numbers,
+    check_data,
     check_features,
     check_parameters,
     check_random_state,
-    check_targets,
+    check_sample_weight,
 )
 from cbackprop.network import Network, train_with_order
 from cbackprop.optimizers import SGD, Adam
 from cbackprop.training import Progress
 
-SET_BY_SOME_SOLVERS = (
+SET_BY_SOME_FITS = (
+    "feature_names_in_",
     "loss_curve_",
     "best_loss_",
     "validation_scores_",
@@ -45,10 +47,6 @@ SET_BY_SOME_SOLVERS = (
 
 
 STOPPED_BY_CALLBACK = 99  # SciPy's status
-
-
-class ConvergenceWarning(UserWarning):
-    """Training ended at `max_iter` while the loss was still improving."""
 
 
 class Targets(NamedTuple):
@@ -79,10 +77,10 @@ def rows_of(rows, X, values, sample_weight):
     return X[rows], values[rows], None if sample_weight is None else sample_weight[rows]
 
 
-class _BaseMLP(Estimator):
+class _BaseMLP(contract.BaseEstimator):
     """A multilayer perceptron; the subclasses say what y means and what a prediction is."""
 
-    _parameter_constraints: ClassVar[dict] = {
+    _constraints: ClassVar[dict] = {
         "hidden_layer_sizes": (POSITIVE_INT, LayerSizes()),
         "activation": (OneOf(("identity", "logistic", "tanh", "relu")),),
         "solver": (OneOf(("lbfgs", "sgd", "adam")),),
@@ -110,6 +108,27 @@ class _BaseMLP(Estimator):
         "callback": (NONE, Function()),
         "dtype": (NONE, Precision()),
     }
+
+    def _store_parameters(self, arguments):
+        """Keep the constructor's `locals()` as they came; `fit` is where they are checked."""
+        for name, value in arguments.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return "n_features_in_" in vars(self)
+
+    def _check_is_fitted(self):
+        if not self.__sklearn_is_fitted__():
+            raise contract.NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
+                "appropriate arguments before using this estimator."
+            )
 
     def _encode_targets(self, y, classes, complete=False):
         """Targets of y, an array of shape (n_samples,) or (n_samples, more than one).
@@ -172,32 +191,30 @@ class _BaseMLP(Estimator):
             `ValueError`), with the parameters of the last finished epoch. Bad arguments leave the
             estimator as it was.
         """
+        check_parameters(self)
         return self._fit(X, y, sample_weight, validation_data=validation_data)
 
     def _fit(self, X, y, sample_weight, *, incremental=False, classes=None, validation_data=None):
-        check_parameters(self, self._parameter_constraints)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        going_on = self._is_fitted() and (incremental or self.warm_start)
-        X = check_features(X, type(self).__name__, self.n_features_in_ if going_on else None)
-        y = check_targets(y, len(X))
-        if y.ndim == 2 and y.shape[1] == 1:
-            warnings.warn(
-                "A column-vector y was passed when a 1d array was expected. Please change the "
-                "shape of y to (n_samples,), for example using ravel().",
-                stacklevel=3,
-            )
-            y = y[:, 0]
+        going_on = self.__sklearn_is_fitted__() and (incremental or self.warm_start)
+        # bad arguments must leave the estimator as it was
+        seen = type(self).__new__(type(self))
+        vars(seen).update(vars(self))
+        X, y = check_data(seen, X, y, going_on)
         if going_on and classes is None:
             classes = getattr(self, "classes_", None)
         targets = self._encode_targets(y, classes, complete=self.warm_start)
+        if hasattr(seen, "feature_names_in_"):
+            targets.fitted_attributes["feature_names_in_"] = seen.feature_names_in_
         if validation_data is not None:
-            validation_data = self._encode_validation_data(validation_data, X.shape[1], targets)
+            validation_data = self._encode_validation_data(validation_data, seen, targets)
         random_state = check_random_state(self.random_state)
         if going_on:
             network = self._network_to_go_on(targets)
         else:
             network = self._make_network(X, targets, random_state)
+        sample_weight = check_sample_weight(sample_weight, X, network.dtype)
         if self.solver == "lbfgs":
             self._fit_lbfgs(network, X, targets, sample_weight, going_on)
         else:
@@ -213,8 +230,11 @@ class _BaseMLP(Estimator):
             )
         return self
 
-    def _encode_validation_data(self, data, n_features, targets):
-        """(X, values, sample_weight) for a network that is trained on `targets`."""
+    def _encode_validation_data(self, data, seen, targets):
+        """(X, values, sample_weight) for a network that is trained on `targets`.
+
+        `seen`: an estimator that has seen the columns of the data to train on.
+        """
         if not self.early_stopping or self.solver == "lbfgs":
             raise ValueError(
                 "validation_data is for early_stopping=True with the solvers 'sgd' and 'adam'"
@@ -225,17 +245,16 @@ class _BaseMLP(Estimator):
             )
         X, y, sample_weight = (*data, None)[:3]
         try:
-            X = as_finite_numbers(
-                check_features(X, type(self).__name__, n_features), "X", np.float64
-            )
-            y = check_targets(y, len(X))
-            if len(X) < 2:
+            X, y = check_data(seen, X, y, going_on=True)
+            if X.shape[0] < 2:
                 raise ValueError("it has one sample; a score needs two")
+            if isinstance(X, np.ndarray):
+                as_finite_numbers(X, "X")
             found = self._encode_targets(y, targets.fitted_attributes.get("classes_"))
             if found.n_outputs != targets.n_outputs:
                 raise ValueError(f"y has {found.n_outputs} outputs instead of {targets.n_outputs}")
             as_finite_numbers(found.values, "y")
-            return X, found.values, checks.as_weights(sample_weight, np.float64, len(X))
+            return X, found.values, check_sample_weight(sample_weight, X, np.float64)
         except ValueError as error:
             raise ValueError(f"validation_data: {error}") from error
 
@@ -261,25 +280,39 @@ class _BaseMLP(Estimator):
         return np.float32 if X.dtype.newbyteorder("=") == np.float32 else np.float64
 
     def _network_to_go_on(self, targets):
-        """The fitted network, if it fits the parameters and y."""
+        """The fitted network; with another activation or loss a new one that has its parameters.
+
+        Other sizes of as many hidden layers change nothing, as in scikit-learn; 'lbfgs' refuses
+        them, as there.
+        """
+        network = self._network
         sizes = self._layer_sizes(self.n_features_in_, targets.n_outputs)
-        activation = canonical(self.activation, HIDDEN, "activation")
-        needed = sizes, (activation,) * (len(sizes) - 2), targets.output_activation
-        present = self._network.layer_sizes, self._network.activation, self.out_activation_
-        if needed != present:
+        fits = len(sizes) == len(network.layer_sizes) and sizes[-1] == network.layer_sizes[-1]
+        if not fits or (self.solver == "lbfgs" and sizes != network.layer_sizes):
             raise ValueError(
-                "the fitted model cannot be trained further: its layer sizes and activations are "
-                f"{present}, while the parameters and y ask for {needed}"
+                "the fitted model cannot be trained further: its layer sizes are "
+                f"{network.layer_sizes}, while the parameters and y ask for {sizes}"
             )
-        return self._network
+        activation = (canonical(self.activation, HIDDEN, "activation"),) * (len(sizes) - 2)
+        needed = activation, targets.output_activation, targets.loss
+        if needed == (network.activation, self.out_activation_, network.loss):
+            return network
+        again = Network(network.layer_sizes, *needed, dtype=network.dtype, random_state=0)
+        again.parameters = network.parameters
+        return again
 
     def _make_optimizer(self):
         if self.solver == "sgd":
             return SGD(
-                self.learning_rate_init, momentum=self.momentum, nesterov=self.nesterovs_momentum
+                float(self.learning_rate_init),
+                momentum=float(self.momentum),
+                nesterov=self.nesterovs_momentum,
             )
         return Adam(
-            self.learning_rate_init, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon
+            float(self.learning_rate_init),
+            beta_1=float(self.beta_1),
+            beta_2=float(self.beta_2),
+            epsilon=float(self.epsilon),
         )
 
     def _effective_batch_size(self, n_samples):
@@ -291,7 +324,11 @@ class _BaseMLP(Estimator):
                 "clipped",
                 stacklevel=5,
             )
-        return self.batch_size  # which the engine clips
+        return int(self.batch_size)  # which the engine clips
+
+    def _largest_n_bad_epochs(self):
+        endless = self.n_iter_no_change == np.inf
+        return np.inf if endless else int(self.n_iter_no_change)
 
     def _fit_stochastic(
         self,
@@ -305,19 +342,20 @@ class _BaseMLP(Estimator):
         incremental,
     ):
         """Run the epochs."""
-        sample_weight = checks.as_weights(sample_weight, network.dtype, len(X))
         values, validation = targets.values, None
         if self.early_stopping:
             if validation_data is None:
-                X = as_finite_numbers(X, "X", network.dtype)
+                if isinstance(X, np.ndarray):
+                    X = as_finite_numbers(X, "X", network.dtype)
                 as_finite_numbers(values, "y", network.dtype)
                 train, held_back = split_rows(
-                    len(X), self.validation_fraction, random_state, targets.strata
+                    X.shape[0], self.validation_fraction, random_state, targets.strata
                 )
                 validation_data = rows_of(held_back, X, values, sample_weight)
                 X, values, sample_weight = rows_of(train, X, values, sample_weight)
             validation = self._make_validation(*validation_data, targets.score, going_on)
         progress = self._progress(going_on)
+        n_samples = X.shape[0]
         optimizer = (incremental and getattr(self, "_optimizer", None)) or self._make_optimizer()
         sgd = self.solver == "sgd"
         adaptive = sgd and self.learning_rate == "adaptive"
@@ -329,19 +367,20 @@ class _BaseMLP(Estimator):
                 X,
                 values,
                 optimizer=optimizer,
-                batch_size=self._effective_batch_size(len(X)),
-                n_epochs=1 if incremental else self.max_iter,
+                batch_size=self._effective_batch_size(n_samples),
+                n_epochs=1 if incremental else int(self.max_iter),
                 # Permuted on from epoch to epoch, as scikit-learn does.
-                order=np.arange(len(X), dtype=np.intp) if self.shuffle else None,
+                order=np.arange(n_samples, dtype=np.intp) if self.shuffle else None,
                 shuffle=self.shuffle,
                 random_state=random_state,
                 sample_weight=sample_weight,
-                alpha=self.alpha,
+                any_sign=True,
+                alpha=float(self.alpha),
                 loss_scale=targets.loss_scale,
                 # scikit-learn keeps probabilities that far from 0
                 loss_limit=-np.log(np.finfo(network.dtype).eps),
-                tol=None if validation else self.tol,
-                n_iter_no_change=self.n_iter_no_change,
+                tol=None if validation else float(self.tol),
+                n_iter_no_change=self._largest_n_bad_epochs(),
                 callback=self._make_callback(optimizer, validation, adaptive),
                 progress=progress,
                 n_threads=self.n_threads,
@@ -368,7 +407,7 @@ class _BaseMLP(Estimator):
             self._report_end(incremental)
 
     def _make_validation(self, X, values, sample_weight, score, going_on):
-        sample_weight = checks.as_weights(sample_weight, X.dtype, len(X))
+        sample_weight = checks.as_weights(sample_weight, X.dtype, X.shape[0], any_sign=True)
 
         def score_network(network):
             return score(network.predict(X, n_threads=self.n_threads), values, sample_weight)
@@ -431,7 +470,7 @@ class _BaseMLP(Estimator):
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
-                ConvergenceWarning,
+                contract.ConvergenceWarning,
                 stacklevel=5,
             )
 
@@ -476,12 +515,12 @@ class _BaseMLP(Estimator):
                 f"lbfgs failed to converge after {self.n_iter_} iteration(s) "
                 f"(status={result.status}):\n{result.message}\n\nMore iterations "
                 f"(max_iter={self.max_iter}) or scaled data may help.",
-                ConvergenceWarning,
+                contract.ConvergenceWarning,
                 stacklevel=4,
             )
 
     def _set_fitted(self, network, targets, **attributes):
-        for name in SET_BY_SOME_SOLVERS:
+        for name in SET_BY_SOME_FITS:
             vars(self).pop(name, None)
         self._network = network
         self.n_features_in_ = network.layer_sizes[0]
@@ -494,10 +533,7 @@ class _BaseMLP(Estimator):
     def _predict_outputs(self, X):
         """The network's outputs, shape (n_samples, n_outputs)."""
         self._check_is_fitted()
-        return self._network.predict(
-            check_features(X, type(self).__name__, n_features=self.n_features_in_),
-            n_threads=self.n_threads,
-        )
+        return self._network.predict(check_features(self, X), n_threads=self.n_threads)
 
     # ---- copies ----
 

@@ -1,38 +1,16 @@
 """MLPRegressor: numbers in, numbers out."""
 
-import warnings
 from typing import ClassVar
 
 import numpy as np
 
-from cbackprop import _checks as checks
-from cbackprop.estimators._base import of_stochastic_solvers
+from cbackprop.estimators._base import contract, of_stochastic_solvers
 from cbackprop.estimators._mlp import Targets, _BaseMLP
-from cbackprop.estimators._validation import (
-    OneOf,
-    as_finite_numbers,
-    check_targets,
-)
+from cbackprop.estimators._scores import r2
+from cbackprop.estimators._validation import OneOf, check_parameters
 
 
-def r2(outputs, y, sample_weight):
-    """Coefficient of determination, the mean over the outputs; NaN where one is not finite."""
-    predictions = outputs.astype(np.float64, copy=False)
-    y = as_finite_numbers(y, "y").reshape(len(y), -1)
-    if y.shape != predictions.shape:
-        raise ValueError(f"y has {y.shape[1]} outputs; the model has {predictions.shape[1]}")
-    if not np.isfinite(predictions).all():
-        return float("nan")
-    mean = np.average(y, axis=0, weights=sample_weight)
-    residual = np.average((y - predictions) ** 2, axis=0, weights=sample_weight)
-    total = np.average((y - mean) ** 2, axis=0, weights=sample_weight)
-    # An output that never varies: 1 if it is met exactly, 0 if not.
-    constant = total == 0
-    scores = np.where(constant, residual == 0, 1 - residual / np.where(constant, 1, total))
-    return float(scores.mean())
-
-
-class MLPRegressor(_BaseMLP):
+class MLPRegressor(contract.RegressorMixin, _BaseMLP):
     """Multilayer perceptron for regression, with scikit-learn's interface.
 
     The same seed gives the numbers of scikit-learn's class of this name.
@@ -135,9 +113,9 @@ class MLPRegressor(_BaseMLP):
     True
     """
 
-    _parameter_constraints: ClassVar[dict] = {
+    _constraints: ClassVar[dict] = {
         "loss": (OneOf(("squared_error", "poisson")),),
-        **_BaseMLP._parameter_constraints,
+        **_BaseMLP._constraints,
     }
 
     def __init__(
@@ -174,6 +152,8 @@ class MLPRegressor(_BaseMLP):
         self._store_parameters(locals())
 
     def _encode_targets(self, y, classes, complete=False):
+        if y.dtype.kind == "O":
+            y = y.astype(np.float64)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         squared_error = self.loss == "squared_error"
         return Targets(
@@ -202,6 +182,7 @@ class MLPRegressor(_BaseMLP):
         -------
         self : object
         """
+        check_parameters(self)
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X):
@@ -218,26 +199,3 @@ class MLPRegressor(_BaseMLP):
         """
         outputs = self._predict_outputs(X)
         return outputs.ravel() if self.n_outputs_ == 1 else outputs
-
-    def score(self, X, y, sample_weight=None):
-        """Coefficient of determination R2, the mean over the outputs.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        score : float
-            1 for a perfect prediction, 0 for one no better than the mean of y; NaN, with a
-            warning, for a single sample.
-        """
-        outputs = self._predict_outputs(X)
-        y = check_targets(y, len(outputs))
-        sample_weight = checks.as_weights(sample_weight, np.float64, len(outputs))
-        if len(outputs) < 2:
-            warnings.warn("R^2 score is not well-defined with less than two samples.", stacklevel=2)
-            return float("nan")
-        return r2(outputs, y, sample_weight)

@@ -1,19 +1,17 @@
-"""Checks of the estimators' parameters and data; every message names the argument and its value.
+"""Checks of the estimators' parameters and data.
 
-What `Network` checks itself (dtypes, finite numbers, sample weights) is left to it.
+The verdicts are scikit-learn's, by its own functions or, where it is missing, by ours. Plain arrays
+are let through, for a look at everything that data may be takes longer than to predict a row.
 """
 
 import numbers
-from collections.abc import Sequence
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from cbackprop import _checks as checks
-
-
-class InvalidParameterError(ValueError, TypeError):
-    """A parameter of an estimator has a value or a type that it cannot have."""
+from cbackprop.estimators._base import contract
 
 
 @dataclass(frozen=True)
@@ -106,9 +104,12 @@ class LayerSizes:
     """One positive int, or a sequence of them, which may be empty."""
 
     def accepts(self, value):
-        if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
+        if np.isscalar(value) or not hasattr(value, "__len__"):
             return False
-        return np.ndim(value) == 1 and all(POSITIVE_INT.accepts(size) for size in value)
+        try:
+            return all(POSITIVE_INT.accepts(size) for size in value)
+        except TypeError:  # an array of no dimension
+            return False
 
     def __str__(self):
         return "a sequence of such ints, one a hidden layer"
@@ -124,12 +125,12 @@ RANDOM_STATE = (
 )
 
 
-def check_parameters(estimator, constraints):
-    """Raise InvalidParameterError for the first parameter that meets none of its constraints."""
-    for name, allowed in constraints.items():
+def check_parameters(estimator):
+    """Raise an error for the first parameter that meets none of its constraints."""
+    for name, allowed in estimator._constraints.items():
         value = getattr(estimator, name)
         if not any(constraint.accepts(value) for constraint in allowed):
-            raise InvalidParameterError(
+            raise contract.InvalidParameterError(
                 f"The {name!r} parameter of {type(estimator).__name__} must be "
                 f"{' or '.join(map(str, allowed))}. Got {value!r} instead."
             )
@@ -145,19 +146,6 @@ def check_random_state(random_state):
     return np.random.RandomState(random_state)
 
 
-def as_array(values, name):
-    """np.asarray, whose errors name the argument; of any dtype, as labels may be strings."""
-    if hasattr(values, "tocsr"):
-        raise TypeError(
-            f"{name} is a sparse {type(values).__name__}, which is not supported yet; "
-            f"use {name}.toarray()"
-        )
-    try:
-        return np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{name} is not a rectangular array: {error}") from error
-
-
 def as_finite_numbers(values, name, dtype=np.float64):
     """An array of finite numbers."""
     values = checks.as_array(name, values, dtype)
@@ -166,31 +154,89 @@ def as_finite_numbers(values, name, dtype=np.float64):
     return values
 
 
-def check_features(X, estimator_name, n_features=None):
-    """X as a two-dimensional array with at least one row and, if given, `n_features` columns."""
-    X = as_array(X, "X")
-    if X.ndim != 2:
-        raise ValueError(
-            f"X must have two dimensions, (n_samples, n_features); got shape {X.shape}. Use "
-            "X.reshape(-1, 1) if it is a single feature, X.reshape(1, -1) if a single sample."
+# ---- data ----
+
+FEATURES = {"accept_sparse": ("csr", "csc"), "dtype": (np.float64, np.float32)}
+
+
+def check_features(estimator, X):
+    """X for a fitted estimator."""
+    if is_plain(X, "fd") and X.ndim == 2 and fits_the_last(X, estimator):
+        return X
+    return contract.validate_data(estimator, as_native(X), reset=False, **FEATURES)
+
+
+def check_data(estimator, X, y, going_on):
+    """X and y as arrays with a row for each sample.
+
+    What is seen of X's columns goes to `estimator`. `going_on`: they must be those it knows.
+    """
+    if (
+        is_plain(X, "fd")
+        and is_plain(y, "?bBhHiIlLqQefdU")
+        and X.ndim == 2
+        and y.ndim in (1, 2)
+        and len(X) == len(y)
+        and 0 not in X.shape + y.shape
+        and (not going_on or fits_the_last(X, estimator))
+        and (y.dtype.kind != "f" or np.isfinite(y).all())
+    ):
+        # nothing can be wrong but the numbers of X, at which the engine looks
+        estimator.n_features_in_ = X.shape[1]
+        vars(estimator).pop("feature_names_in_", None)
+    else:
+        X, y = contract.validate_data(
+            estimator, as_native(X), y, reset=not going_on, multi_output=True, **FEATURES
         )
-    if 0 in X.shape:
-        raise ValueError(
-            f"X has shape {X.shape}; {estimator_name} needs at least one sample and one feature"
+        y = y.toarray() if hasattr(y, "toarray") else y
+    if y.ndim == 2 and y.shape[1] == 1:
+        warnings.warn(
+            "A column-vector y was passed when a 1d array was expected. Please change the shape of "
+            "y to (n_samples,), for example using ravel().",
+            contract.DataConversionWarning,
+            stacklevel=4,
         )
-    if n_features is not None and X.shape[1] != n_features:
-        raise ValueError(
-            f"X has {X.shape[1]} features, but {estimator_name} is expecting {n_features} features "
-            "as input"
-        )
+        y = y[:, 0]
+    return X, y
+
+
+def is_plain(array, types):
+    """Whether it is an array of NumPy's own of one of these types, in the machine's byte order."""
+    return type(array) is np.ndarray and array.dtype.char in types and array.dtype.isnative
+
+
+def fits_the_last(X, estimator):
+    """Whether X, of two dimensions and without names, has the fitted estimator's columns."""
+    return (
+        X.shape[1] == estimator.n_features_in_
+        and len(X) > 0
+        and "feature_names_in_" not in vars(estimator)
+    )
+
+
+def as_native(X):
+    """X in the machine's byte order: another would turn float32 into float64."""
+    if isinstance(X, np.ndarray) and not X.dtype.isnative:
+        return X.astype(X.dtype.newbyteorder("="))
     return X
 
 
-def check_targets(y, n_samples):
-    """y as an array of one or two dimensions with a row for each row of X."""
-    y = as_array(y, "y")
-    if y.ndim not in (1, 2) or 0 in y.shape:
-        raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_outputs); got {y.shape}")
-    if len(y) != n_samples:
-        raise ValueError(f"y has {len(y)} rows, but X has {n_samples}")
-    return y
+def check_sample_weight(sample_weight, X, dtype):
+    """None, or an array of shape (n_samples,) in dtype; its numbers may be negative."""
+    if sample_weight is None:
+        return None
+    sample_weight = contract.check_sample_weight(sample_weight, X)
+    return checks.as_weights(sample_weight, dtype, X.shape[0], any_sign=True)
+
+
+def find_labels(y):
+    """The labels in an array of targets, sorted, and whether it says of each whether it applies."""
+    if y.ndim == 1 and y.dtype.kind in "biuU":
+        return np.unique(y), False
+    kind = contract.type_of_target(y, input_name="y")
+    if "multioutput" in kind:
+        raise ValueError(
+            f"Multioutput target data is not supported: y has shape {y.shape} and dtype {y.dtype}, "
+            "and entries other than 0 and 1; each must say whether a label applies"
+        )
+    return contract.unique_labels(y), kind == "multilabel-indicator"

@@ -324,9 +324,8 @@ def not_finite(name, array):
         bad = np.argwhere(~np.isfinite(array[first : first + rows_at_once]))
         if len(bad):
             at = (int(bad[0][0]) + first, *(int(index) for index in bad[0][1:]))
-            return ValueError(
-                f"{name} must be finite in {array.dtype}, got {array[at]} at {list(at)}"
-            )
+            found = "NaN" if np.isnan(array[at]) else array[at]
+            return ValueError(f"{name} must be finite in {array.dtype}, got {found} at {list(at)}")
     return ValueError(f"{name} must be finite; it changed while it was read")
 
 

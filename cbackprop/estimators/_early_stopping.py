@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from cbackprop.estimators._base import contract
+
 
 def split_rows(n_samples, fraction, random_state, strata=None):
     """Row numbers to train with and to validate with, those of scikit-learn's `train_test_split`.
@@ -12,10 +14,21 @@ def split_rows(n_samples, fraction, random_state, strata=None):
     """
     n_validation = math.ceil(fraction * n_samples)
     n_train = n_samples - n_validation
-    if n_validation < 2 or n_train < 1:
+    if n_validation == 0:
+        raise contract.InvalidParameterError(
+            f"early_stopping needs a 'validation_fraction' above 0. Got {fraction!r} instead."
+        )
+    if n_train == 0:
         raise ValueError(
-            f"The validation set is too small, or the training set empty: {n_validation} and "
-            f"{n_train} rows. Change 'validation_fraction' or the size of your dataset."
+            f"With n_samples={n_samples} and a validation_fraction of {fraction} no row is left to "
+            "train with."
+        )
+    if strata is not None:
+        _check_strata(strata, n_train, n_validation)
+    if n_validation < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your "
+            "dataset."
         )
     if strata is None:
         rows = random_state.permutation(n_samples)
@@ -23,13 +36,17 @@ def split_rows(n_samples, fraction, random_state, strata=None):
     return _stratified_rows(strata, n_train, n_validation, random_state)
 
 
-def _stratified_rows(strata, n_train, n_validation, random_state):
+def _check_strata(strata, n_train, n_validation):
     numbers = np.bincount(strata)
     if numbers.min() < 2 or min(n_train, n_validation) < len(numbers):
         raise ValueError(
             f"early_stopping needs two rows of each class, and one of each in both parts: y has "
             f"{numbers.tolist()} rows of its classes, to be split into {n_train} and {n_validation}"
         )
+
+
+def _stratified_rows(strata, n_train, n_validation, random_state):
+    numbers = np.bincount(strata)
     of_train = _rows_of_each_class(numbers, n_train, random_state)
     of_validation = _rows_of_each_class(numbers - of_train, n_validation, random_state)
     train, validation = [], []

@@ -15,6 +15,7 @@ from cbackprop.estimators import (
     MLPRegressor,
     NotFittedError,
 )
+from cbackprop.estimators._base import BESIDE_SKLEARN
 
 N_SAMPLES = 40
 X = np.random.default_rng(7).normal(size=(N_SAMPLES, 4))
@@ -128,7 +129,9 @@ def test_numbers_may_be_strings_or_objects(kind, dtype):
     plain = make_model(kind).fit(X, TARGETS[kind])
     model = make_model(kind).fit(X.astype(dtype), TARGETS[kind].astype(object))
     assert_array_equal(model.coefs_[0], plain.coefs_[0])
-    assert_array_equal(model.predict(X.astype(dtype)), plain.predict(X))
+    assert_array_equal(model.predict(X.astype(object)), plain.predict(X))
+    with pytest.raises(ValueError, match="dtype='numeric' is not compatible"):
+        model.predict(X.astype(str))
 
 
 def test_weights_may_be_negative_or_one_number(kind):
@@ -271,6 +274,8 @@ ONES = np.ones(N_SAMPLES)
 
 WORDS = np.array(["one", "two"] * (N_SAMPLES // 2))
 
+NOT_NUMBERS = "could not convert string to float|not compatible with arrays of bytes/strings"
+
 BAD_FEATURES = [
     (X[0], ValueError, "Expected 2D array, got 1D array instead"),
     (X[None], ValueError, "Found array with dim 3"),
@@ -280,8 +285,8 @@ BAD_FEATURES = [
     ([[1.0, 2.0], [3.0]], ValueError, "inhomogeneous"),
     (with_entry(X, np.nan), ValueError, r"\bX\b"),
     (with_entry(X, -np.inf), ValueError, r"\bX\b"),
-    (WORDS[:, None], ValueError, "could not convert string to float"),
-    (WORDS[:, None].astype(object), ValueError, "could not convert string to float"),
+    (WORDS[:, None], ValueError, NOT_NUMBERS),
+    (WORDS[:, None].astype(object), ValueError, NOT_NUMBERS),
     (X.astype(complex), ValueError, "Complex data not supported"),
 ]
 BAD_TARGETS = [
@@ -338,9 +343,9 @@ def test_bad_targets(kind, bad, exception, message):
 @pytest.mark.parametrize(("bad", "exception"), BAD_WEIGHTS)
 def test_bad_sample_weights(kind, bad, exception):
     assert_refused(kind, (X, TARGETS[kind], bad), exception, None)
-    # scikit-learn's scores may divide by their sum, and add them up before they look at them
-    with pytest.raises((exception, ZeroDivisionError, TypeError)):
-        make_model(kind).fit(X, TARGETS[kind]).score(X, TARGETS[kind], bad)
+    if not BESIDE_SKLEARN:  # whose scores, and what they accept, change with its version
+        with pytest.raises(exception):
+            make_model(kind).fit(X, TARGETS[kind]).score(X, TARGETS[kind], bad)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +356,8 @@ def test_bad_sample_weights(kind, bad, exception):
         (np.array(["a", 1] * 20, object), TypeError, "'<' not supported"),
         (np.array(["a", np.nan] * 20, object), ValueError, "contains NaN"),
         (np.array([3, 4] * 20, object), ValueError, "Unknown label type"),
-        (np.array([b"a", b"b"] * 20), TypeError, "labels represented as bytes"),
+        # scikit-learn 1.6 warns instead
+        (np.array([b"a", b"b"] * 20), (TypeError, FutureWarning), "labels represented as bytes"),
     ],
 )
 def test_bad_labels_of_a_classifier(y, exception, message):

@@ -8,10 +8,11 @@ import warnings
 
 import pytest
 
-neural_network = pytest.importorskip("sklearn.neural_network")
-from sklearn.utils.estimator_checks import estimator_checks_generator
-
 from cbackprop.estimators import MLPClassifier, MLPRegressor
+
+pytest.importorskip("sklearn", minversion="1.6")
+from sklearn import neural_network
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 CONFIGURATIONS = {
     "adam": {},

@@ -1,6 +1,7 @@
 """MLPClassifier: numbers in, labels and their probabilities out."""
 
 import functools
+from typing import ClassVar
 
 import numpy as np
 
@@ -126,6 +127,8 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
     ['even', 'odd', 'odd', 'even']
     """
 
+    _targets_are_numbers: ClassVar[bool] = False
+
     def __init__(
         self,
         hidden_layer_sizes=(100,),
@@ -218,6 +221,10 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
         known = getattr(self, "classes_", None)
         if classes is not None:
             given, classes = classes, contract.unique_labels(classes)
+            if known is None:
+                contract.type_of_target(y)  # the first call looks at y before X, as there
+            if len(classes) == 0:
+                raise ValueError("classes is empty")
             if known is not None and not np.array_equal(known, classes):
                 raise ValueError(
                     f"`classes={given!r}` is not the same as on last call to partial_fit, was: "

@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Integral
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -80,28 +80,29 @@ def rows_of(rows, X, values, sample_weight):
 class _BaseMLP(contract.BaseEstimator):
     """A multilayer perceptron; the subclasses say what y means and what a prediction is."""
 
+    _targets_are_numbers: ClassVar[bool]
     _constraints: ClassVar[dict] = {
-        "hidden_layer_sizes": (POSITIVE_INT, LayerSizes()),
+        "hidden_layer_sizes": (LayerSizes(),),
         "activation": (OneOf(("identity", "logistic", "tanh", "relu")),),
         "solver": (OneOf(("lbfgs", "sgd", "adam")),),
-        "alpha": (Interval(Real, 0, np.inf, "[)"),),
+        "alpha": (Interval(float, 0, np.inf, "[)"),),
         "batch_size": (OneOf(("auto",)), POSITIVE_INT),
         "learning_rate": (OneOf(("constant", "invscaling", "adaptive")),),
-        "learning_rate_init": (Interval(Real, 0, np.inf, "()"),),
-        "power_t": (Interval(Real, 0, np.inf, "[)"),),
+        "learning_rate_init": (Interval(float, 0, np.inf, "()"),),
+        "power_t": (Interval(float, 0, np.inf, "[)"),),
         "max_iter": (POSITIVE_INT,),
         "shuffle": (BOOLEAN,),
         "random_state": RANDOM_STATE,
-        "tol": (Interval(Real, 0, np.inf, "[)"),),
+        "tol": (Interval(float, 0, np.inf, "[)"),),
         "verbose": (BOOLEAN, Interval(Integral, 0, np.inf, "[)")),
         "warm_start": (BOOLEAN,),
-        "momentum": (Interval(Real, 0, 1, "[]"),),
+        "momentum": (Interval(float, 0, 1, "[]"),),
         "nesterovs_momentum": (BOOLEAN,),
         "early_stopping": (BOOLEAN,),
-        "validation_fraction": (Interval(Real, 0, 1, "[)"),),
-        "beta_1": (Interval(Real, 0, 1, "[)"),),
-        "beta_2": (Interval(Real, 0, 1, "[)"),),
-        "epsilon": (Interval(Real, 0, np.inf, "()"),),
+        "validation_fraction": (Interval(float, 0, 1, "[)"),),
+        "beta_1": (Interval(float, 0, 1, "[)"),),
+        "beta_2": (Interval(float, 0, 1, "[)"),),
+        "epsilon": (Interval(float, 0, np.inf, "()"),),
         "n_iter_no_change": (POSITIVE_INT, Infinity()),
         "max_fun": (POSITIVE_INT,),
         "n_threads": (NONE, POSITIVE_INT),
@@ -345,12 +346,12 @@ class _BaseMLP(contract.BaseEstimator):
         values, validation = targets.values, None
         if self.early_stopping:
             if validation_data is None:
-                if isinstance(X, np.ndarray):
-                    X = as_finite_numbers(X, "X", network.dtype)
-                as_finite_numbers(values, "y", network.dtype)
                 train, held_back = split_rows(
                     X.shape[0], self.validation_fraction, random_state, targets.strata
                 )
+                if isinstance(X, np.ndarray):
+                    X = as_finite_numbers(X, "X", network.dtype)
+                as_finite_numbers(values, "y", network.dtype)
                 validation_data = rows_of(held_back, X, values, sample_weight)
                 X, values, sample_weight = rows_of(train, X, values, sample_weight)
             validation = self._make_validation(*validation_data, targets.score, going_on)

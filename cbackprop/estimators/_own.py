@@ -183,7 +183,15 @@ class RegressorMixin:
 
 
 def validate_data(
-    estimator, X, y="no_validation", reset=True, *, accept_sparse, dtype, multi_output=False
+    estimator,
+    X,
+    y="no_validation",
+    reset=True,
+    *,
+    accept_sparse,
+    dtype="numeric",
+    multi_output=False,
+    y_numeric=False,
 ):
     """X, or X and y, as arrays; sets or checks `n_features_in_` and `feature_names_in_`."""
     _check_feature_names(estimator, X, reset)
@@ -202,12 +210,21 @@ def validate_data(
         )
     if isinstance(y, str):
         return X
-    return X, _as_targets(y, X.shape[0])
+    return X, _as_targets(y, X.shape[0], y_numeric)
 
 
 def _as_features(X, name, accept_sparse, dtype):
     found = getattr(X, "dtype", None)
-    wanted = found if found in dtype else dtype[0]
+    if dtype == "numeric":
+        found = np.asarray(X).dtype if found is None else found
+        if found.kind in "USV":
+            raise ValueError(
+                "dtype='numeric' is not compatible with arrays of bytes/strings. Convert your data "
+                "to numeric values explicitly instead."
+            )
+        wanted = np.dtype(np.float64) if found.kind == "O" else found
+    else:
+        wanted = found if found in dtype else dtype[0]
     if hasattr(X, "tocsr"):
         _refuse_complex(X)
         X = (X if X.format in accept_sparse else X.tocsr()).astype(wanted, copy=False)
@@ -232,7 +249,7 @@ def _check_not_empty(array, name):
             )
 
 
-def _as_targets(y, n_samples):
+def _as_targets(y, n_samples, numeric=False):
     if hasattr(y, "toarray"):
         y = y.toarray()
     y = _as_array(y, "y", None)
@@ -241,6 +258,8 @@ def _as_targets(y, n_samples):
     if y.ndim > 2:
         raise ValueError(f"Found array with dim {y.ndim}, while dim <= 2 is required: y")
     _check_not_empty(y, "y")
+    if numeric and y.dtype.kind == "O":
+        y = y.astype(np.float64)
     if len(y) != n_samples:
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: [{n_samples}, {len(y)}]"
@@ -337,6 +356,11 @@ def check_sample_weight(sample_weight, X):
 
 def type_of_target(y, input_name="y"):
     """What an array of targets is, in scikit-learn's words."""
+    y = np.asarray(y)
+    if y.ndim == 0:
+        raise ValueError(f"Expected array-like (array or non-string sequence), got {y!r}")
+    if y.size == 0:
+        return "binary" if y.ndim == 1 else "unknown"
     if y.dtype.kind == "S" or (y.dtype.kind == "O" and isinstance(y.flat[0], bytes)):
         raise TypeError(
             f"{input_name}: labels represented as bytes are not supported. Convert the labels to "

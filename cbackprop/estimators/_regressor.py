@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-import numpy as np
-
 from cbackprop.estimators._base import contract, of_stochastic_solvers
 from cbackprop.estimators._mlp import Targets, _BaseMLP
 from cbackprop.estimators._scores import r2
@@ -113,6 +111,7 @@ class MLPRegressor(contract.RegressorMixin, _BaseMLP):
     True
     """
 
+    _targets_are_numbers: ClassVar[bool] = True
     _constraints: ClassVar[dict] = {
         "loss": (OneOf(("squared_error", "poisson")),),
         **_BaseMLP._constraints,
@@ -152,8 +151,6 @@ class MLPRegressor(contract.RegressorMixin, _BaseMLP):
         self._store_parameters(locals())
 
     def _encode_targets(self, y, classes, complete=False):
-        if y.dtype.kind == "O":
-            y = y.astype(np.float64)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         squared_error = self.loss == "squared_error"
         return Targets(

@@ -4,6 +4,7 @@ The verdicts are scikit-learn's, by its own functions or, where it is missing, b
 are let through, for a look at everything that data may be takes longer than to predict a row.
 """
 
+import math
 import numbers
 import warnings
 from dataclasses import dataclass
@@ -31,13 +32,14 @@ class OneOf:
 class Interval:
     """A number between two bounds; `brackets` says which of them belong to it."""
 
-    kind: type  # numbers.Integral or numbers.Real
+    kind: type  # numbers.Integral, or float for those and NumPy's and Python's floats
     low: float
     high: float
     brackets: str  # "[]", "[)", "(]" or "()"
 
     def accepts(self, value):
-        if not isinstance(value, self.kind):
+        floats = (float, np.floating) if self.kind is float else ()
+        if not isinstance(value, (numbers.Integral, *floats)):
             return False
         above = value >= self.low if self.brackets[0] == "[" else value > self.low
         below = value <= self.high if self.brackets[1] == "]" else value < self.high
@@ -104,15 +106,21 @@ class LayerSizes:
     """One positive int, or a sequence of them, which may be empty."""
 
     def accepts(self, value):
+        if isinstance(value, numbers.Integral):
+            return self.is_size(value)
         if np.isscalar(value) or not hasattr(value, "__len__"):
             return False
         try:
-            return all(POSITIVE_INT.accepts(size) for size in value)
+            return all(map(self.is_size, value))
         except TypeError:  # an array of no dimension
             return False
 
+    @staticmethod
+    def is_size(value):
+        return POSITIVE_INT.accepts(value) and not isinstance(value, bool)
+
     def __str__(self):
-        return "a sequence of such ints, one a hidden layer"
+        return f"{POSITIVE_INT} or a sequence of such ints, one a hidden layer"
 
 
 POSITIVE_INT = Interval(numbers.Integral, 1, np.inf, "[)")
@@ -156,14 +164,15 @@ def as_finite_numbers(values, name, dtype=np.float64):
 
 # ---- data ----
 
-FEATURES = {"accept_sparse": ("csr", "csc"), "dtype": (np.float64, np.float32)}
+SPARSE = ("csr", "csc")
+PRECISIONS = (np.float64, np.float32)
 
 
 def check_features(estimator, X):
     """X for a fitted estimator."""
     if is_plain(X, "fd") and X.ndim == 2 and fits_the_last(X, estimator):
         return X
-    return contract.validate_data(estimator, as_native(X), reset=False, **FEATURES)
+    return contract.validate_data(estimator, as_native(X), reset=False, accept_sparse=SPARSE)
 
 
 def check_data(estimator, X, y, going_on):
@@ -179,14 +188,21 @@ def check_data(estimator, X, y, going_on):
         and len(X) == len(y)
         and 0 not in X.shape + y.shape
         and (not going_on or fits_the_last(X, estimator))
-        and (y.dtype.kind != "f" or np.isfinite(y).all())
+        and sums_to_something(X)
+        and (y.dtype.kind != "f" or sums_to_something(y))
     ):
-        # nothing can be wrong but the numbers of X, at which the engine looks
         estimator.n_features_in_ = X.shape[1]
         vars(estimator).pop("feature_names_in_", None)
     else:
         X, y = contract.validate_data(
-            estimator, as_native(X), y, reset=not going_on, multi_output=True, **FEATURES
+            estimator,
+            as_native(X),
+            y,
+            reset=not going_on,
+            accept_sparse=SPARSE,
+            dtype=PRECISIONS,
+            multi_output=True,
+            y_numeric=estimator._targets_are_numbers,
         )
         y = y.toarray() if hasattr(y, "toarray") else y
     if y.ndim == 2 and y.shape[1] == 1:
@@ -203,6 +219,12 @@ def check_data(estimator, X, y, going_on):
 def is_plain(array, types):
     """Whether it is an array of NumPy's own of one of these types, in the machine's byte order."""
     return type(array) is np.ndarray and array.dtype.char in types and array.dtype.isnative
+
+
+def sums_to_something(array):
+    """Whether the sum is finite: then all numbers are, at less cost than asking each."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(array.sum())
 
 
 def fits_the_last(X, estimator):

@@ -1,7 +1,7 @@
 """Odd arguments: what scikit-learn's estimators accept ours accept, and what they refuse we refuse.
 
-The exception is of the same class, or of a subclass. Where the two differ on purpose, `EXCEPTIONS`
-says why. CBACKPROP_EXAMPLES is how many examples are drawn of each kind.
+The exception is of the same class, or of a subclass. Where the two differ on purpose, `FIXED`
+says why. CBACKPROP_TEST_EXAMPLES is how many examples are drawn of each kind.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from cbackprop.estimators import MLPClassifier, MLPRegressor
 pytest.importorskip("sklearn", minversion="1.9")
 from sklearn import neural_network
 
-EXAMPLES = int(os.environ.get("CBACKPROP_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("CBACKPROP_TEST_EXAMPLES", "100"))
 KINDS = st.sampled_from([MLPClassifier, MLPRegressor])
 n = N_SAMPLES = 12
 RNG = np.random.default_rng(5)
@@ -33,7 +33,7 @@ def examples(function):
     return settings(
         max_examples=EXAMPLES,
         deadline=None,
-        derandomize="CBACKPROP_EXAMPLES" not in os.environ,
+        derandomize="CBACKPROP_TEST_EXAMPLES" not in os.environ,
         suppress_health_check=list(HealthCheck),
     )(function)
 

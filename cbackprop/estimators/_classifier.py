@@ -17,8 +17,9 @@ def decide(outputs, n_classes, multilabel):
         return (outputs > 0.5).astype(np.intp)
     if outputs.shape[1] > 1:
         return outputs.argmax(axis=1)
-    # A model fitted to one class has no second.
-    return np.minimum(outputs.ravel() > 0.5, n_classes - 1).astype(np.intp)
+    if n_classes == 1:  # there is no second, however sure the model is
+        return np.zeros(len(outputs), np.intp)
+    return (outputs.ravel() > 0.5).astype(np.intp)
 
 
 def accuracy(outputs, values, sample_weight, n_classes):
@@ -247,7 +248,7 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
         """
         outputs = self._predict_outputs(X)
         decided = decide(outputs, len(self.classes_), self._is_multilabel())
-        return decided if decided.ndim == 2 else self.classes_[decided]
+        return decided if decided.ndim == 2 else self.classes_.take(decided)
 
     def _is_multilabel(self):
         return self.out_activation_ == "logistic" and self.n_outputs_ > 1
@@ -266,7 +267,12 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
             that was fitted to one class only. Multilabel: the probability of each label.
         """
         outputs = self._predict_outputs(X)
-        return outputs if self.n_outputs_ > 1 else np.hstack([1 - outputs, outputs])
+        if self.n_outputs_ > 1:
+            return outputs
+        probabilities = np.empty((len(outputs), 2), outputs.dtype)
+        np.subtract(1, outputs, out=probabilities[:, :1])
+        probabilities[:, 1:] = outputs
+        return probabilities
 
     def predict_log_proba(self, X):
         """Logarithms of `predict_proba`.

@@ -20,9 +20,19 @@ def test_the_readme_runs():
             assert predicted == pytest.approx(names["y"], abs=0.01)
 
 
-@pytest.mark.parametrize(("page", "examples"), [("guide", 30), ("datasets", 1)])
-def test_the_pages_run(page, examples):
-    pytest.importorskip("scipy")
+PAGES = {
+    "guide": (30, ["scipy"]),
+    "datasets": (1, []),
+    "scikit-learn": (30, ["sklearn", "matplotlib"]),
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_run(page, tmp_path, monkeypatch):
+    examples, needed = PAGES[page]
+    for library in needed:
+        pytest.importorskip(library)
+    monkeypatch.chdir(tmp_path)  # where pictures go
     results = doctest.testfile(str(ROOT / "docs" / f"{page}.md"), module_relative=False)
     assert results.attempted >= examples
     assert results.failed == 0

@@ -226,6 +226,7 @@ FIXED = {
     "also that by lbfgs": ("parameters must be finite", None),
     "so do weights that are NaN": ("sample_weight must be finite", None),
     "poisson losses of negative targets are NaN": ("y must be >= 0 for poisson", None),
+    "warm starts keep the number of outputs": ("cannot be trained further", None),
     "float32 stays float32": ("must be finite in float32", None),
     "a batch whose weights sum to zero changes nothing": (None, ZeroDivisionError),
 }

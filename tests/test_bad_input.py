@@ -518,6 +518,13 @@ def test_parameters_of_other_shapes_and_types():
 
 HIDDEN = ["identity", "sigmoid", "tanh", "relu", "softsign", "logistic"]
 NOT_FINITE = [np.nan, np.inf, -np.inf]
+
+
+def shown(value):
+    """A number as messages have it."""
+    return "NaN" if np.isnan(value) else str(value)
+
+
 ROWS = [0, 1, 63, 64, 255, 256, 299]
 MANY = {"float32": 1e39, "float64": np.longdouble("1e309")}
 
@@ -529,7 +536,7 @@ class TestNotFinite:
     def test_in_X(self, name, value, dtype):
         X, y = make_data()
         for row, column in product(ROWS, (0, 7, 15, 16)):
-            words = ["X", dtype, str(value), f"[{row}, {column}]"]
+            words = ["X", dtype, shown(value), f"[{row}, {column}]"]
             spoiled = with_entry(X, (row, column), value)
             check_data_refused(name, ValueError, words, spoiled, y, dtype=dtype)
 
@@ -550,7 +557,7 @@ class TestNotFinite:
     def test_in_y(self, loss, name, value, dtype):
         X, y = make_data(loss)
         for row, column in product(ROWS, (0, 1, 2)):
-            words = ["y", dtype, str(value), f"[{row}, {column}]"]
+            words = ["y", dtype, shown(value), f"[{row}, {column}]"]
             spoiled = with_entry(y, (row, column), value)
             check_data_refused(name, ValueError, words, X, spoiled, loss, dtype)
 
@@ -560,7 +567,7 @@ class TestNotFinite:
         X, y = make_data("log_loss")
         for row in (0, 256, 299):
             spoiled = with_entry(y.argmax(axis=1).astype(float), row, value)
-            words = ["y", str(value), f"[{row}]"]
+            words = ["y", shown(value), f"[{row}]"]
             check_data_refused(name, ValueError, words, X, spoiled, "log_loss", dtype)
 
     @pytest.mark.parametrize("value", NOT_FINITE)
@@ -569,7 +576,7 @@ class TestNotFinite:
         X, y = make_data()
         for row in ROWS:
             options = {"dtype": dtype, "sample_weight": with_entry(np.ones(N_SAMPLES), row, value)}
-            words = ["sample_weight", dtype, str(value), f"[{row}]"]
+            words = ["sample_weight", dtype, shown(value), f"[{row}]"]
             check_data_refused(name, ValueError, words, X, y, **options)
 
     @pytest.mark.parametrize("value", NOT_FINITE)
@@ -582,7 +589,7 @@ class TestNotFinite:
                 lambda network, spoiled=spoiled: setattr(network, "parameters", spoiled),
                 ValueError,
                 "parameters",
-                str(value),
+                shown(value),
                 f"[{at}]",
             )
 
@@ -631,11 +638,13 @@ class TestNotFinite:
                     spoiled = with_entry(X, (row, column), value)
                     network = Network(layer_sizes, activation, dtype=dtype, random_state=0)
                     call = calls(spoiled, y, batch_size=1, optimizer=SGD(0.01))["train"]
-                    check_refused(network, call, ValueError, "X", f"{value} at [{row}, {column}]")
+                    check_refused(
+                        network, call, ValueError, "X", f"{shown(value)} at [{row}, {column}]"
+                    )
                 spoiled = with_entry(y, (row, 0), value)
                 network = Network(layer_sizes, activation, dtype=dtype, random_state=0)
                 call = calls(X, spoiled, batch_size=1, optimizer=SGD(0.01))["train"]
-                check_refused(network, call, ValueError, "y", f"{value} at [{row}, 0]")
+                check_refused(network, call, ValueError, "y", f"{shown(value)} at [{row}, 0]")
 
     def test_found_only_in_a_late_batch(self, dtype):
         """Batches before the bad row have changed the private parameters by then."""

@@ -14,6 +14,7 @@ from cbackprop.estimators import MLPClassifier, MLPRegressor
 pytest.importorskip("sklearn", minversion="1.6")
 from sklearn import neural_network
 from sklearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.utils.validation import has_fit_parameter
 
 # More rows are held back than by default, where of ten rows one would be: too few since 1.7.
 EARLY = {"early_stopping": True, "validation_fraction": 0.3}
@@ -64,6 +65,10 @@ def test_scikit_learns_check(estimator, check):
     error = complaint(estimator, check)
     if error is not None:
         kind = getattr(neural_network, type(estimator).__name__)
+        if "sample_weight" in check.func.__name__ and not has_fit_parameter(
+            kind(), "sample_weight"
+        ):
+            pytest.xfail("scikit-learn's own class has no weights of samples before 1.7")
         parameters = {name: getattr(estimator, name) for name in kind().get_params()}
         theirs = complaint(kind(**parameters), check)
         if theirs is None:

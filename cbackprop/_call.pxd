@@ -18,5 +18,6 @@ cdef class Call:
     cdef uint64_t float_mode  # the caller's
     cdef object error
 
+    cdef Rows rows_of(self, data)
     cdef lanes_t* _pointer(self, array)
-    cdef check(self, X, targets, sample_weight)
+    cdef check(self, X, targets, sample_weight, prefix=*)

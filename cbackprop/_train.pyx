@@ -34,10 +34,11 @@ cdef double RUN_SECONDS = 0.01
 
 def train(
     network, Plan plan, parameters, data, *, optimizer, batch_size=None, n_epochs=1, order=None, shuffle=True,
-    random_state=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None, n_threads=None,
-    loss_scale=1.0, loss_limit=INFINITY, progress=None, adaptive=False, inverse_scaling=None,
+    random_state=None, reduction="mean", alpha=0.0, validation=None, tol=None, n_iter_no_change=10, target_loss=None,
+    max_time=None, callback=None, n_threads=None, loss_scale=1.0, loss_limit=INFINITY, progress=None, adaptive=False,
+    inverse_scaling=None,
 ):
-    """Trains a network whose writer this thread is, and returns the losses.
+    """Trains a network whose writer this thread is, and returns what `Network.train` does.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ def train(
         The network's own.
     data : tuple
         (X, targets, classes, sample_weight), checked.
+    validation : tuple, optional
+        The same of the validation data.
     order : array of shape (n_samples,), intp, optional
         The rows' order, changed in place: each epoch shuffles what the last one left, as scikit-learn does.
     loss_scale : float
@@ -62,10 +65,11 @@ def train(
     optimizer, batch_size, ...
         As in `Network.train`.
     """
+    cdef double began = now()
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an object such as SGD(0.1) or Adam(), got {optimizer!r}")
     cdef Optimizer its_optimizer = optimizer
-    cdef Training training = Training()
+    cdef Training training = its_optimizer._new_training() or Training()
     training.plan = plan
     training.n_samples = data[0].shape[0]
     training.batch_size = min(
@@ -75,6 +79,7 @@ def train(
     cdef Py_ssize_t remaining = checks.as_count("n_epochs", n_epochs)
     training.mean = checks.as_reduction(reduction)
     training.update.step.alpha = checks.as_number("alpha", alpha)
+    training.target_loss = NAN if target_loss is None else checks.as_number("target_loss", target_loss)
     training.tol = NAN if tol is None else checks.as_number("tol", tol)
     endless = isinstance(n_iter_no_change, float) and n_iter_no_change == math.inf
     training.n_iter_no_change = math.inf if endless else checks.as_count("n_iter_no_change", n_iter_no_change)
@@ -85,6 +90,8 @@ def train(
     training.adaptive = adaptive
     training.loss_scale = loss_scale
     shuffle = checks.as_bool("shuffle", shuffle)
+    if its_optimizer.whole_set:
+        shuffle, order = False, None
     if order is not None:
         order = checks.as_order(order, training.n_samples)
     if callback is not None and not callable(callback):
@@ -94,52 +101,54 @@ def train(
     n_threads, n_cpus = as_n_threads(n_threads, 3 * min(training.batch_size, <Py_ssize_t>BLOCK_ROWS) * work)
     if training.batch_size == 1:
         n_threads = 1
+    deadline = 0.0 if max_time is None else began + checks.as_number("max_time", max_time, "(0, inf)")
 
     if not enter_writer(&its_optimizer._guard):
         raise RuntimeError("the optimizer is training another network in another thread")
     try:
         return run(
-            network, training, parameters, its_optimizer, data, order,
-            random_state if shuffle and not its_optimizer.whole_set else None, remaining, callback, n_threads, n_cpus,
-            loss_limit, progress, inverse_scaling)
+            network, training, parameters, its_optimizer, data, validation, order, random_state if shuffle else None,
+            remaining, deadline, callback, n_threads, n_cpus, loss_limit, progress, inverse_scaling)
     finally:
         leave_writer(&its_optimizer._guard)
 
 
 cdef run(
-    network, Training training, parameters, Optimizer optimizer, data, order, random_state,
-    Py_ssize_t remaining, callback, Py_ssize_t n_threads, Py_ssize_t n_cpus, double loss_limit,
+    network, Training training, parameters, Optimizer optimizer, data, validation, order, random_state,
+    Py_ssize_t remaining, double deadline, callback, Py_ssize_t n_threads, Py_ssize_t n_cpus, double loss_limit,
     progress, inverse_scaling,
 ):
-    X, targets, _, sample_weight = data
+    """Lends `training` memory and pointers, and lets it go; leaves the best parameters, where they are known"""
     cdef Plan plan = training.plan
     cdef list state = optimizer._begin(plan, parameters, &training.update)
     cdef list state_pointers = [Pointer(array, True) for array in state]
-    cdef bint sparse = isinstance(X, checks.SparseRows)
-    training.fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS
+    cdef Py_ssize_t n_rows = max(training.batch_size, validation[0].shape[0] if validation else 0)
+    training.fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS and not optimizer.whole_set
     cdef Call call = Call(
-        plan, parameters, training.batch_size, *data,
-        n_sums=0 if training.fused and not sparse else n_sums(training.batch_size), keep_deltas=n_threads > 1)
+        plan, parameters, n_rows, *data, keep_deltas=n_threads > 1,
+        n_sums=0 if training.fused and not isinstance(data[0], checks.SparseRows) else n_sums(training.batch_size))
     cdef Block private = Block(plan.parameter_rows * training.update.n_states)
-    cdef Block kept = None
+    cdef Block best = Block(plan.parameter_rows if validation else 0)
     cdef Pointer public = Pointer(parameters, True), order_pointer
-    cdef Py_ssize_t k, n_done = 0, at_once = 1
-    cdef double began, growth
-    cdef double[::1] losses
-    cdef Ending ending = ALL_EPOCHS
-    cdef list blocks = []  # the losses of each run of epochs
+    cdef Py_ssize_t k
     training.workspace = call.workspace
-    training.team = Team(plan, call.workspace, n_threads, n_cpus)
     training.workspace.loss_limit = loss_limit
+    training.workspace.watch.deadline = deadline
+    training.team = Team(plan, call.workspace, n_threads, n_cpus)
     training.data = call.data
     training.parameters = call.parameters.rows
     training.public_parameters = public.at
     for k in range(training.update.n_states):
         training.update.public_state[k] = (<Pointer>state_pointers[k]).at
         training.update.state[k] = private.rows + k * plan.parameter_rows
+    if validation:
+        training.n_validation = validation[0].shape[0]
+        training.validation = call.rows_of(validation)
+        training.best = best.rows
+    training.begin()
     with nogil:
         pack_state(&training.update, plan, &call.workspace.watch)
-    call.check(X, targets, sample_weight)
+    check(call, training, data, validation)
 
     training.keep_order = order is not None
     lock = None
@@ -151,14 +160,36 @@ cdef run(
     if order is not None:
         order_pointer = Pointer(order, True)
         training.order = <Py_ssize_t*>order_pointer.at
+    try:
+        return run_epochs(
+            network, training, call, optimizer, state, data, validation, lock, remaining, callback, progress,
+            inverse_scaling)
+    finally:
+        if training.improved:
+            plan.unpack(best.rows, public.at, NULL)
 
+
+cdef run_epochs(
+    network, Training training, Call call, Optimizer optimizer, list state, data, validation, lock,
+    Py_ssize_t remaining, callback, progress, inverse_scaling,
+):
+    cdef Block kept = None
+    cdef Py_ssize_t n_done = 0, at_once = 1, n_epochs
+    cdef double began, growth
+    cdef double[:, ::1] losses
+    cdef double* validation_losses = NULL
+    cdef Ending ending = ALL_EPOCHS
+    cdef list blocks = []  # the losses of each run of epochs
     finished = 0
     while remaining > 0 and ending == ALL_EPOCHS:
-        block = np.empty(min(remaining, at_once))
+        n_epochs = min(remaining, at_once)
+        block = np.empty((2 if validation else 1, n_epochs))
         losses = block
-        if block.size > 1 and kept is None:
-            kept = Block(plan.parameter_rows * (1 + training.update.n_states))
-        training.kept = kept.rows if block.size > 1 else NULL
+        if validation:
+            validation_losses = &losses[1, 0]
+        if n_epochs > 1 and kept is None:
+            kept = Block(training.plan.parameter_rows * (1 + training.update.n_states))
+        training.kept = kept.rows if n_epochs > 1 else NULL
         # a callback may have changed it
         training.update.learning_rate = optimizer._learning_rate
         began = now()
@@ -168,23 +199,24 @@ cdef run(
             lock.acquire()
         try:
             with nogil:
-                if losses.shape[0] == 1:
+                if n_epochs == 1:
                     training.draw()
                 else:
                     call.workspace.watch.poll = NULL
-                    ending = training.run(losses.shape[0], &losses[0], &n_done)
+                    ending = training.run(n_epochs, &losses[0, 0], validation_losses, &n_done)
                     call.workspace.watch.poll = poll_signals
         finally:
             if lock is not None:
                 lock.release()
-        if losses.shape[0] == 1:
+        if n_epochs == 1:
             with nogil:
-                ending = training.run(1, &losses[0], &n_done)
+                ending = training.run(1, &losses[0, 0], validation_losses, &n_done)
         # at once: what follows may run signal handlers
         optimizer._take_back(&training.update)
-        blocks.append(block[:n_done])
+        blocks.append(block[:, :n_done])
         if progress.losses is not None:
-            progress.losses += blocks[-1].tolist()
+            progress.losses += blocks[-1][0].tolist()
+            progress.validation_losses += blocks[-1][1:].ravel().tolist()
         progress.best_loss = training.best_loss
         progress.n_bad_epochs = training.n_bad_epochs
         progress.n_seen += n_done * training.n_samples
@@ -200,15 +232,24 @@ cdef run(
         PyErr_CheckSignals()
         remaining -= n_done
         if ending == INTERRUPTED or ending == BAD_DATA:
-            call.check(X, targets, sample_weight)
+            check(call, training, data, validation)
         if ending == NON_FINITE:
             # the kernel for the smallest networks does not look at the data
-            for name, array in () if sparse else (("X", X), ("y", targets)):
+            for name, array in () if isinstance(data[0], checks.SparseRows) else (("X", data[0]), ("y", data[1])):
                 if array is not None and not np.isfinite(array).all():
                     raise checks.not_finite(name, array)
             raise ValueError(
                 f"training diverged in epoch {finished + 1}: its loss or parameters are not finite. The learning rate "
                 "may be too large, or the data may need scaling. The network is as the epoch before left it.")
-        if callback is not None and callback(TrainingState(finished, float(block[-1]), network)):
-            break
-    return np.concatenate(blocks)
+        if callback is not None and n_done > 0:
+            loss, *validation_loss = block[:, -1].tolist()
+            if callback(TrainingState(finished, loss, network, *validation_loss)):
+                break
+    curves = np.concatenate(blocks, axis=1)
+    return tuple(curves) if validation else curves[0]
+
+
+cdef check(Call call, Training training, data, validation):
+    """Raises what stopped the computation, if anything did."""
+    X, targets, _, sample_weight = validation if training.validating else data
+    call.check(X, targets, sample_weight, "validation_data: " if training.validating else "")

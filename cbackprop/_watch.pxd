@@ -1,14 +1,23 @@
-"""A look at the clock from inside long computations, so that Ctrl-C is seen in time."""
-
-cdef extern from "time.h" nogil:
-    cdef struct timespec:
-        long long tv_sec
-        long tv_nsec
-    int timespec_get(timespec* now, int base)
-    const int TIME_UTC
+"""A look at the clock from inside long computations, so that Ctrl-C, or the end of the time, is seen in time."""
 
 cdef extern from *:
     """
+    #if defined(_WIN32)
+    #include <windows.h>
+    static double cbackprop_now(void) {
+        LARGE_INTEGER ticks, a_second;
+        QueryPerformanceCounter(&ticks);
+        QueryPerformanceFrequency(&a_second);
+        return (double)ticks.QuadPart / (double)a_second.QuadPart;
+    }
+    #else
+    #include <time.h>
+    static double cbackprop_now(void) {
+        struct timespec time;
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+    }
+    #endif
     /* what one thread sets and others read */
     #if defined(__GNUC__)
     static void cbackprop_set_flag(int *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
@@ -18,6 +27,7 @@ cdef extern from *:
     static int cbackprop_is_set(const int *flag) { return *(const volatile int *)flag; }
     #endif
     """
+    double now "cbackprop_now"() noexcept nogil  # seconds, of a clock that is never set
     void cbackprop_set_flag(bint* flag) noexcept nogil
     bint cbackprop_is_set(const bint* flag) noexcept nogil
 
@@ -29,16 +39,17 @@ cdef struct Watch:
     bint (*poll)(void* context) noexcept nogil  # lent by whoever owns Python; true: stop
     void* context
     double next_poll  # seconds
+    double deadline  # seconds; 0: none
+    bint late  # the deadline has been seen to be over
     Py_ssize_t work  # multiply-adds since the last look
     Watch* leader  # of a thread that does a share of another's work: it stops when that one does
     bint stopped
 
 
-cdef inline double now() noexcept nogil:
-    """Seconds."""
-    cdef timespec time
-    timespec_get(&time, TIME_UTC)
-    return time.tv_sec + 1e-9 * time.tv_nsec
+cdef inline bint is_late(Watch* watch) noexcept nogil:
+    """Whether there is a deadline, and it is over"""
+    watch.late = watch.late or (watch.deadline > 0 and now() >= watch.deadline)
+    return watch.late
 
 
 cdef inline bint interrupted(Watch* watch, Py_ssize_t work) noexcept nogil:
@@ -50,10 +61,11 @@ cdef inline bint interrupted(Watch* watch, Py_ssize_t work) noexcept nogil:
     watch.work = 0
     if watch.leader != NULL:
         watch.stopped = cbackprop_is_set(&watch.leader.stopped)
+    elif is_late(watch):
+        cbackprop_set_flag(&watch.stopped)
     elif watch.poll != NULL:
         time = now()
-        # a clock that was set back must not put off the next poll
-        if time >= watch.next_poll or time < watch.next_poll - 0.05:
+        if time >= watch.next_poll:
             watch.next_poll = time + 0.05
             if watch.poll(watch.context):
                 cbackprop_set_flag(&watch.stopped)

@@ -468,8 +468,8 @@ cdef class Network:
     # ---- training ----
 
     def train(self, X, y, *, optimizer, batch_size=None, n_epochs=1, shuffle=True, random_state=None,
-              sample_weight=None, reduction="mean", alpha=0.0, tol=None, n_iter_no_change=10, callback=None,
-              n_threads=None):
+              sample_weight=None, reduction="mean", alpha=0.0, validation_data=None, tol=None, n_iter_no_change=10,
+              target_loss=None, max_time=None, callback=None, n_threads=None):
         """Trains by mini-batches.
 
         Parameters
@@ -491,22 +491,33 @@ cdef class Network:
         alpha : float >= 0, default 0
             The strength of the L2 term: a batch's loss gets alpha / 2 * (the sum of the squared weights), under "mean"
             divided as the rest is (scikit-learn's definition). Biases are left out.
+        validation_data : (X, y) or (X, y, sample_weight), optional
+            Data that are not trained on, but whose loss is taken after each epoch: as `loss_value` gives it, without
+            the L2 term. It takes the place of the training loss in the three rules that follow, and in the end the
+            network has the parameters of the epoch in which it was the least.
         tol : float >= 0 or None
             Training stops when the loss has failed to fall by at least tol in more than n_iter_no_change epochs in a
             row. None: it goes on.
         n_iter_no_change : int or inf, default 10
+        target_loss : float >= 0, optional
+            Training stops when the loss is as low as that.
+        max_time : float > 0, optional
+            Seconds, after which training stops: at the end of an epoch or, within 100 ms, inside a long one, which
+            then does not count.
         callback : callable, optional
-            ``callback(state)`` after each epoch, with ``state.epoch``, ``.loss`` and ``.network``; a true result ends
-            training. An exception in it ends training and is passed on.
+            ``callback(state)`` after each epoch, with ``state.epoch``, ``.loss``, ``.validation_loss`` and
+            ``.network``; a true result ends training. An exception in it ends training and is passed on.
         n_threads : int or None
             How many compute together; None for what is worth it, see the notes of the class. The results do not
             depend on it, not in a bit.
 
         Returns
         -------
-        array of shape (n_epochs_done,), float64
+        losses : array of shape (n_epochs_done,), float64
             The loss of every epoch. Each batch's is taken before its update, with the L2 term; under "mean" an epoch's
             is their average by numbers of rows, under "sum" their sum.
+        validation_losses : the same
+            With validation_data only: then the result is the pair. That of an epoch is taken after its last update.
 
         Raises
         ------
@@ -516,12 +527,14 @@ cdef class Network:
         Notes
         -----
         After an error, Ctrl-C (seen within 100 ms) or a loss that is not finite, the network and the optimizer are as
-        the last finished epoch left them.
+        the last finished epoch left them. With validation_data the network is as its best epoch left it, whatever ends
+        training, while the optimizer is as the last one left it; the callback sees the parameters of each epoch.
         """
         return train_with_order(
             self, X, y, optimizer=optimizer, batch_size=batch_size, n_epochs=n_epochs, shuffle=shuffle,
-            random_state=random_state, sample_weight=sample_weight, reduction=reduction, alpha=alpha, tol=tol,
-            n_iter_no_change=n_iter_no_change, callback=callback, n_threads=n_threads)
+            random_state=random_state, sample_weight=sample_weight, reduction=reduction, alpha=alpha,
+            validation_data=validation_data, tol=tol, n_iter_no_change=n_iter_no_change, target_loss=target_loss,
+            max_time=max_time, callback=callback, n_threads=n_threads)
 
     # ---- the object itself ----
 
@@ -566,14 +579,30 @@ def loss_and_gradient_any_sign(Network network, X, y, sample_weight, n_threads):
     return network._gradients(X, y, sample_weight, "mean", n_threads, True, True)
 
 
-def train_with_order(Network network, X, y, *, sample_weight=None, any_sign=False, **options):
+def train_with_order(
+    Network network, X, y, *, sample_weight=None, any_sign=False, validation_data=None, **options
+):
     """`Network.train`, with what the estimators need beyond it: `options` as `_train.train` has them.
 
     With `any_sign` weights of samples may be negative, as scikit-learn takes them.
     """
     data = network._checked(X, y, sample_weight, any_sign)
+    validation = None if validation_data is None else checked_validation(network, validation_data)
+    if validation and isinstance(data[0], checks.SparseRows) != isinstance(validation[0], checks.SparseRows):
+        raise TypeError("validation_data: X must be sparse where X is, and dense where X is")
     network._enter_writer()
     try:
-        return train(network, network._plan, network._parameters, data, **options)
+        return train(network, network._plan, network._parameters, data, validation=validation, **options)
     finally:
         leave_writer(&network._guard)
+
+
+def checked_validation(Network network, validation_data):
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise TypeError(
+            f"validation_data must be (X, y) or (X, y, sample_weight), got {type(validation_data).__name__}")
+    X, y, *sample_weight = validation_data
+    try:
+        return network._checked(X, y, *sample_weight or [None])
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"validation_data: {error}") from None

@@ -32,7 +32,7 @@ cdef class Optimizer:
 
     cdef list _read_state(self)
     cdef object _at(self, name)
-    cdef Rule _rule(self)
+    cdef object _new_training(self)
     cdef list _new_state(self, object parameters)
     cdef list _begin(self, Plan plan, object parameters, Update* update)
     cdef void _take_back(self, const Update* update) noexcept

@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from cbackprop._guard cimport ENTERED, REFUSED, Entry, enter_reader, leave_reader
 from cbackprop._kernels.table cimport (
     ADAM, ADAM_W, MOMENTUM, MOST_STATES, NESTEROV, PLAIN_SGD, RMSPROP, RPROP_IMINUS, RPROP_IPLUS, RPROP_MINUS,
-    RPROP_PLUS, Rule, Step,
+    RPROP_PLUS, Step,
 )
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
@@ -36,9 +36,6 @@ cdef class Optimizer:
         self.n_steps = 0
         self._state = []
 
-    cdef Rule _rule(self):
-        raise NotImplementedError
-
     cdef list _read_state(self):
         """The state's arrays, if no other thread is changing them."""
         cdef Entry entry = enter_reader(&self._guard)
@@ -52,6 +49,9 @@ cdef class Optimizer:
         """One of the state's arrays; None before the first training, or where there is none of that name."""
         return self._read_state()[self._state_names.index(name)] if self._state and name in self._state_names else None
 
+    cdef object _new_training(self):
+        """The `Training` of a whole call, for optimizers that are no rule; None for those that are."""
+
     cdef list _new_state(self, parameters):
         """The state's arrays before the first step."""
         # not zeros_like, which touches every page
@@ -59,7 +59,6 @@ cdef class Optimizer:
 
     cdef list _begin(self, Plan plan, object parameters, Update* update):
         """Fills in `update` but for its private state; returns the state's arrays, the optimizer's own or new ones."""
-        update.rule = self._rule()
         update.n_steps = update.public_steps = self.n_steps
         memcpy(update.numbers, self._numbers, sizeof(self._numbers))
         memcpy(update.public_numbers, self._numbers, sizeof(self._numbers))
@@ -164,10 +163,8 @@ cdef class SGD(Descent):
     def _state_names(self):
         return ("velocity",) if self._momentum else ()
 
-    cdef Rule _rule(self):
-        return PLAIN_SGD if self._momentum == 0 else NESTEROV if self.nesterov else MOMENTUM
-
     cdef list _begin(self, Plan plan, object parameters, Update* update):
+        update.rule = PLAIN_SGD if self._momentum == 0 else NESTEROV if self.nesterov else MOMENTUM
         update.step.momentum = self._momentum
         return Optimizer._begin(self, plan, parameters, update)
 
@@ -226,10 +223,8 @@ cdef class Adam(Descent):
     def mean_squares(self):
         return self._at("mean_squares")
 
-    cdef Rule _rule(self):
-        return ADAM
-
     cdef list _begin(self, Plan plan, object parameters, Update* update):
+        update.rule = ADAM
         check_epsilon(self._epsilon, parameters.dtype)
         update.step.beta_1 = self._beta_1
         update.step.beta_2 = self._beta_2
@@ -272,12 +267,11 @@ cdef class AdamW(Adam):
     def weight_decay(self):
         return self._weight_decay
 
-    cdef Rule _rule(self):
-        return ADAM_W
-
     cdef list _begin(self, Plan plan, object parameters, Update* update):
+        state = Adam._begin(self, plan, parameters, update)
+        update.rule = ADAM_W
         update.weight_decay = self._weight_decay
-        return Adam._begin(self, plan, parameters, update)
+        return state
 
 
 cdef class RMSprop(Descent):
@@ -349,10 +343,8 @@ cdef class RMSprop(Descent):
         return (
             "mean_squares", *(["mean_gradients"] if self.centered else []), *(["velocity"] if self._momentum else []))
 
-    cdef Rule _rule(self):
-        return RMSPROP
-
     cdef list _begin(self, Plan plan, object parameters, Update* update):
+        update.rule = RMSPROP
         check_epsilon(self._epsilon, parameters.dtype)
         update.step.beta_2 = self._beta
         update.step.epsilon = self._epsilon
@@ -457,9 +449,6 @@ cdef class Rprop(Optimizer):
     def previous_gradients(self):
         return self._at("previous_gradients")
 
-    cdef Rule _rule(self):
-        return RPROP_RULES[self.variant]
-
     cdef list _new_state(self, parameters):
         sizes, gradients = Optimizer._new_state(self, parameters)
         if np.shape(self._initial_step) not in ((), parameters.shape):
@@ -470,6 +459,7 @@ cdef class Rprop(Optimizer):
         return [sizes, gradients]
 
     cdef list _begin(self, Plan plan, object parameters, Update* update):
+        update.rule = RPROP_RULES[self.variant]
         update.step.eta_minus = self._eta_minus
         update.step.eta_plus = self._eta_plus
         update.step.min_step = self._min_step

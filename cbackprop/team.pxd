@@ -23,7 +23,7 @@ cdef class Team:
     cdef void** workspaces  # (n_threads,), the same
     cdef Watch** watches  # (n_threads,), theirs
     cdef Py_ssize_t n_shares  # of the block in work
-    cdef bint losses_only  # no gradients will be asked for
+    cdef bint losses_only  # no gradients of the block will be asked for
     # what the shares of a job read
     cdef const lanes_t* parameters
     cdef const Rows* data

@@ -141,16 +141,18 @@ cdef class Team:
         cdef Py_ssize_t first = 0
         cdef Rows block
         cdef double block_loss
+        cdef bint stop = False
         loss[0] = weight[0] = 0
         self.losses_only = True
-        while first < n_rows:
+        while first < n_rows and not stop:
             block = self.workspace.rows_from(data, first)
             block_loss = 0
-            if self.block(parameters, &block, NULL, min(<Py_ssize_t>BLOCK_ROWS, n_rows - first), &block_loss, weight):
-                return True
+            stop = self.block(
+                parameters, &block, NULL, min(<Py_ssize_t>BLOCK_ROWS, n_rows - first), &block_loss, weight)
             loss[0] += block_loss
             first += BLOCK_ROWS
-        return False
+        self.losses_only = False
+        return stop
 
     cdef bint sum_gradients(
         self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,

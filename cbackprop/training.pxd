@@ -1,7 +1,5 @@
 """Epochs and mini-batches: shuffle, gather, forward, backward, update; when to stop."""
 
-cimport cython
-
 from libc.stdint cimport uint32_t, uint64_t
 
 from cbackprop._kernels.table cimport Online
@@ -30,12 +28,13 @@ cdef enum Ending:
     # Why `Training.run` came back.
     ALL_EPOCHS
     CONVERGED
+    REACHED  # the loss that was aimed at
+    TIME_IS_UP
     INTERRUPTED
     NON_FINITE
     BAD_DATA  # see Workspace.fault
 
 
-@cython.final
 cdef class Training:
     cdef Plan plan
     cdef Workspace workspace
@@ -52,6 +51,12 @@ cdef class Training:
     cdef bint drawn  # the next epoch's order is there already
     cdef bint mean  # else sums over the batch
     cdef double loss_scale  # of the data's part of the reported loss
+    cdef Rows validation
+    cdef Py_ssize_t n_validation  # 0: the training loss is watched, else that of the validation data
+    cdef bint validating  # it is these whose fault the workspace has
+    cdef lanes_t* best  # room for the best epoch's parameters, where there are validation data
+    cdef bint improved  # they are there
+    cdef double target_loss  # NaN: none
     cdef double tol  # NaN: never stop early
     cdef double n_iter_no_change, best_loss
     cdef Py_ssize_t n_bad_epochs
@@ -61,15 +66,22 @@ cdef class Training:
     cdef Online job  # for that kernel
     cdef Py_ssize_t job_rows  # in one call, at most
 
-    cdef Ending run(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil
-    cdef Ending epochs(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil
+    # what other ways of training have of their own
+    cdef object begin(self)
+    cdef double epoch(self) noexcept nogil
+    # what is common to all
+    cdef Ending run(
+        self, Py_ssize_t n_epochs, double* losses, double* validation_losses, Py_ssize_t* n_done) noexcept nogil
+    cdef Ending epochs(
+        self, Py_ssize_t n_epochs, double* losses, double* validation_losses, Py_ssize_t* n_done) noexcept nogil
+    cdef double validation_loss(self) noexcept nogil
+    cdef Ending judge(self, double loss) noexcept nogil
     cdef void finish_epoch(self) noexcept nogil
     cdef void publish(self, const lanes_t* parameters, const lanes_t* states) noexcept nogil
-    cdef double epoch(self) noexcept nogil
     cdef bint is_online(self) noexcept nogil
     cdef void describe_job(self) noexcept nogil
     cdef double online_epoch(self) noexcept nogil
     cdef double step(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef bint shuffle(self) noexcept nogil
     cdef void draw(self) noexcept nogil
-    cdef double penalty(self) noexcept nogil
+    cdef double penalty(self, const lanes_t* parameters) noexcept nogil

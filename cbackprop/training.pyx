@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from cbackprop._float_mode cimport flush_denormals, set_float_mode
 from cbackprop._kernels.table cimport IDENTITY, PLAIN_SGD, SQUARED_ERROR
 from cbackprop._threads cimport enter_callers, leave_callers
-from cbackprop._watch cimport interrupted
+from cbackprop._watch cimport interrupted, is_late
 from cbackprop.backprop cimport NO_FAULT, Rows
 from cbackprop.dense cimport Layer
 from cbackprop.optimizers cimport next_step
@@ -62,22 +62,26 @@ class TrainingState:
         1 after the first epoch of the call.
     loss : float
         Of this epoch.
+    validation_loss : float or None
+        The same of the validation data, if there are any.
     network : Network
         Its parameters are those of this epoch; they must not be changed.
     validation_score : float or None
         Where an estimator stops early: its score of this epoch.
     """
 
-    __slots__ = ("epoch", "loss", "network", "validation_score")
+    __slots__ = ("epoch", "loss", "network", "validation_loss", "validation_score")
 
-    def __init__(self, epoch, loss, network):
+    def __init__(self, epoch, loss, network, validation_loss=None):
         self.epoch = epoch
         self.loss = loss
         self.network = network
+        self.validation_loss = validation_loss
         self.validation_score = None
 
     def __repr__(self):
-        return f"TrainingState(epoch={self.epoch}, loss={self.loss})"
+        validation = "" if self.validation_loss is None else f", validation_loss={self.validation_loss}"
+        return f"TrainingState(epoch={self.epoch}, loss={self.loss}{validation})"
 
 
 class Progress:
@@ -87,67 +91,108 @@ class Progress:
     ----------
     losses : list of float or None
         Of every epoch; None: they are not kept, which would take time where epochs are short.
+    validation_losses : list of float
+        Of every epoch that had any, if losses are kept.
     best_loss : float
+        The validation data's, if there are any.
     n_bad_epochs : int
         Epochs in a row, up to the last, that have not lowered it by tol.
     n_seen : int
         Rows in all epochs.
     """
 
-    __slots__ = ("best_loss", "losses", "n_bad_epochs", "n_seen")
+    __slots__ = ("best_loss", "losses", "n_bad_epochs", "n_seen", "validation_losses")
 
     def __init__(self, losses=(), best_loss=math.inf, n_bad_epochs=0, n_seen=0):
         self.losses = None if losses is None else list(losses)
+        self.validation_losses = []
         self.best_loss = best_loss
         self.n_bad_epochs = n_bad_epochs
         self.n_seen = n_seen
 
 
 cdef class Training:
-    """One call of `Network.train`: borrowed pointers and numbers, filled in there."""
+    """One call of `Network.train`: borrowed pointers and numbers, filled in there.
 
-    cdef Ending run(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil:
+    As it stands it takes the steps of an optimizer that is a rule. Others have a subclass with an `epoch` of its own.
+    """
+
+    cdef object begin(self):
+        """Takes what memory it needs; everything else is filled in."""
+
+    cdef Ending run(
+        self, Py_ssize_t n_epochs, double* losses, double* validation_losses, Py_ssize_t* n_done
+    ) noexcept nogil:
         """Up to n_epochs epochs; losses[:n_done] are those finished, and the public parameters are of the last"""
         cdef uint64_t mode = flush_denormals()
         cdef Ending ending
         enter_callers()
-        ending = self.epochs(n_epochs, losses, n_done)
+        ending = self.epochs(n_epochs, losses, validation_losses, n_done)
         leave_callers()
         if self.kept != NULL and n_done[0] > 0:
             self.publish(self.kept, self.kept + self.plan.parameter_rows)
         set_float_mode(mode)
         return ending
 
-    cdef Ending epochs(self, Py_ssize_t n_epochs, double* losses, Py_ssize_t* n_done) noexcept nogil:
+    cdef Ending epochs(
+        self, Py_ssize_t n_epochs, double* losses, double* validation_losses, Py_ssize_t* n_done
+    ) noexcept nogil:
         """`run`, but that what is to be public may still be kept"""
-        cdef double loss
+        cdef Ending ending
+        cdef double loss, watched
         n_done[0] = 0
         self.online = self.is_online()
         if self.online:
             self.describe_job()
         while n_done[0] < n_epochs:
-            loss = self.epoch()
+            loss = watched = self.epoch()
+            if self.n_validation > 0 and self.workspace.fault == NO_FAULT and not self.workspace.watch.stopped:
+                watched = self.validation_loss()
             if self.workspace.fault != NO_FAULT:
                 return BAD_DATA
             if self.workspace.watch.stopped:
-                return INTERRUPTED
-            if not (isfinite(loss) and self.plan.kernels.all_finite(self.parameters, self.plan.parameter_rows)):
+                return TIME_IS_UP if self.workspace.watch.late else INTERRUPTED
+            if not (isfinite(loss) and isfinite(watched)
+                    and self.plan.kernels.all_finite(self.parameters, self.plan.parameter_rows)):
                 return NON_FINITE
             self.finish_epoch()
             losses[n_done[0]] = loss
+            if self.n_validation > 0:
+                validation_losses[n_done[0]] = watched
             n_done[0] += 1
-            # scikit-learn's rule; with tol NaN no loss is bad
-            if loss > self.best_loss - self.tol:
-                self.n_bad_epochs += 1
-            else:
-                self.n_bad_epochs = 0
-            self.best_loss = min(loss, self.best_loss)
-            if self.n_bad_epochs > self.n_iter_no_change:
-                if not self.adaptive or self.update.learning_rate <= SMALLEST_RATE:
-                    return CONVERGED
-                self.update.learning_rate /= 5
-                self.n_bad_epochs = 0
+            ending = self.judge(watched)
+            if ending != ALL_EPOCHS:
+                return ending
         return ALL_EPOCHS
+
+    cdef double validation_loss(self) noexcept nogil:
+        """The data's part of the loss, meaningless if the workspace's fault or watch says so"""
+        cdef double loss, weight
+        self.validating = True
+        if self.team.sum_losses(self.parameters, &self.validation, self.n_validation, &loss, &weight):
+            return 0
+        self.validating = False
+        return self.loss_scale * loss / (weight if self.mean else 1)
+
+    cdef Ending judge(self, double loss) noexcept nogil:
+        """Whether to end after an epoch, ALL_EPOCHS: not yet; keeps the parameters that are the best so far"""
+        if self.best != NULL and loss < self.best_loss:
+            memcpy(self.best, self.parameters, self.plan.parameter_rows * sizeof(lanes_t))
+            self.improved = True
+        # scikit-learn's rule; with tol NaN no loss is bad
+        if loss > self.best_loss - self.tol:
+            self.n_bad_epochs += 1
+        else:
+            self.n_bad_epochs = 0
+        self.best_loss = min(loss, self.best_loss)
+        if loss <= self.target_loss:
+            return REACHED
+        if self.n_bad_epochs > self.n_iter_no_change:
+            if not self.adaptive or self.update.learning_rate <= SMALLEST_RATE:
+                return CONVERGED
+            self.update.learning_rate /= 5
+            self.n_bad_epochs = 0
+        return TIME_IS_UP if is_late(&self.workspace.watch) else ALL_EPOCHS
 
     cdef void finish_epoch(self) noexcept nogil:
         """Whatever ends the next epoch, this one's parameters and state will be public"""
@@ -245,7 +290,7 @@ cdef class Training:
         scale = 1 / weight if self.mean else 1
         loss *= scale * self.loss_scale
         if self.update.step.alpha != 0:
-            loss += scale * self.penalty()
+            loss += scale * self.penalty(self.parameters)
         if not isfinite(loss):
             return loss
         next_step(&self.update, scale, loss)
@@ -255,13 +300,13 @@ cdef class Training:
             self.team.take_step(&self.update, self.parameters)
         return loss
 
-    cdef double penalty(self) noexcept nogil:
+    cdef double penalty(self, const lanes_t* parameters) noexcept nogil:
         """alpha / 2 * the sum of the squared weights"""
         cdef Py_ssize_t k
         cdef double total = 0
         for k in range(self.plan.n_layers):
             total += self.plan.kernels.sum_of_squares(
-                self.parameters + self.plan.layers[k].weights, self.plan.layers[k].weight_rows)
+                parameters + self.plan.layers[k].weights, self.plan.layers[k].weight_rows)
         return 0.5 * self.update.step.alpha * total
 
     cdef void draw(self) noexcept nogil:

@@ -138,6 +138,7 @@ def extensions():
                 [
                     *("_memory", "_threads", "activations", "dense", "sparse", "losses"),
                     *("backprop", "optimizers", "team", "training", "predicting"),
+                    "conjugate_gradient",
                 ]
             ),
             SAFE | FAST,

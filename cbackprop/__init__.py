@@ -3,6 +3,7 @@
 __version__ = "0.1.0"
 
 try:
+    from cbackprop.conjugate_gradient import ScaledConjugateGradient
     from cbackprop.network import Network
     from cbackprop.optimizers import SGD, Adam, AdamW, RMSprop, Rprop
     from cbackprop.training import TrainingState
@@ -26,6 +27,7 @@ __all__ = [
     "Network",
     "RMSprop",
     "Rprop",
+    "ScaledConjugateGradient",
     "TrainingState",
     "__version__",
     "from_sklearn",

@@ -87,7 +87,7 @@ def test_every_extension_is_there():
     }
     modules = {
         *("_memory", "_threads", "activations", "dense", "losses", "backprop", "optimizers"),
-        *("team", "training", "predicting", "_call", "_train", "network"),
+        *("team", "training", "predicting", "conjugate_gradient", "_call", "_train", "network"),
         *("_kernels/dispatch", "_kernels/testing"),
     }
     variants = {

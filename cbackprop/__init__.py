@@ -4,6 +4,7 @@ __version__ = "0.1.0"
 
 try:
     from cbackprop.conjugate_gradient import ScaledConjugateGradient
+    from cbackprop.lbfgs import LBFGS
     from cbackprop.network import Network
     from cbackprop.optimizers import SGD, Adam, AdamW, RMSprop, Rprop
     from cbackprop.training import TrainingState
@@ -19,6 +20,7 @@ except ModuleNotFoundError as error:
 from cbackprop._config import show_config
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adam",
     "AdamW",

@@ -56,7 +56,9 @@ class SparseRows(NamedTuple):
 
 
 def as_rows(name, value, dtype, n_columns, columns):
-    """What `as_matrix` gives or, for a sparse matrix or array, SparseRows."""
+    """What `as_matrix` gives or, for a sparse matrix or array, SparseRows; these stay as they are."""
+    if isinstance(value, SparseRows):
+        return value
     if not hasattr(value, "tocsr"):
         return as_matrix(name, value, dtype, n_columns, columns)
     if value.dtype.kind not in "biuf":

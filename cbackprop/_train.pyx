@@ -8,7 +8,7 @@ from cbackprop._call cimport Call, poll_signals
 from cbackprop._guard cimport enter_writer, leave_writer
 from cbackprop._memory cimport Block, Pointer
 from cbackprop._watch cimport now
-from cbackprop.backprop cimport BLOCK_ROWS, Plan, n_sums
+from cbackprop.backprop cimport BLOCK_ROWS, Plan, Workspace, n_sums
 from cbackprop.optimizers cimport Optimizer, pack_state
 from cbackprop.team cimport Team
 from cbackprop.training cimport (
@@ -16,11 +16,13 @@ from cbackprop.training cimport (
 )
 
 import math
+import sys
 
 import numpy as np
 
 from cbackprop import _checks as checks
 from cbackprop._cpus import as_n_threads, work_of_a_row
+from cbackprop.lbfgs import LBFGS, minimize_loss
 from cbackprop.training import Progress, TrainingState
 
 cdef enum:
@@ -106,6 +108,10 @@ def train(
     if not enter_writer(&its_optimizer._guard):
         raise RuntimeError("the optimizer is training another network in another thread")
     try:
+        if isinstance(optimizer, LBFGS):
+            return run_lbfgs(
+                network, training, parameters, optimizer, data, validation, remaining, reduction, alpha, deadline,
+                callback, n_threads)
         return run(
             network, training, parameters, its_optimizer, data, validation, order, random_state if shuffle else None,
             remaining, deadline, callback, n_threads, n_cpus, loss_limit, progress, inverse_scaling)
@@ -238,15 +244,66 @@ cdef run_epochs(
             for name, array in () if isinstance(data[0], checks.SparseRows) else (("X", data[0]), ("y", data[1])):
                 if array is not None and not np.isfinite(array).all():
                     raise checks.not_finite(name, array)
-            raise ValueError(
-                f"training diverged in epoch {finished + 1}: its loss or parameters are not finite. The learning rate "
-                "may be too large, or the data may need scaling. The network is as the epoch before left it.")
+            raise diverged(finished + 1)
         if callback is not None and n_done > 0:
             loss, *validation_loss = block[:, -1].tolist()
             if callback(TrainingState(finished, loss, network, *validation_loss)):
                 break
     curves = np.concatenate(blocks, axis=1)
     return tuple(curves) if validation else curves[0]
+
+
+def run_lbfgs(
+    network, Training training, parameters, Optimizer optimizer, data, validation, n_epochs, reduction, alpha, deadline,
+    callback, n_threads,
+):
+    """`run` where SciPy has the loop."""
+    X, y, sample_weight = as_public(data)
+    divisor = (X.shape[0] if sample_weight is None else np.sum(sample_weight)) if training.mean else 1
+    curves = ([], []) if validation else ([],)
+    best = []  # parameters
+    training.workspace = Workspace(training.plan, 0)  # for its watch
+    training.workspace.watch.deadline = deadline
+
+    def finish_iteration(found, loss):
+        losses = [loss]
+        parameters[...] = found
+        if validation:
+            of_validation, targets, weights = as_public(validation)
+            losses.append(network.loss_value(of_validation, targets, weights, reduction, n_threads=n_threads))
+        if not np.isfinite(losses).all():
+            raise diverged(len(curves[0]) + 1)
+        for curve, value in zip(curves, losses):
+            curve.append(value)
+        optimizer.n_steps += 1
+        if validation and losses[-1] < training.best_loss:
+            best[:] = [parameters.copy()]
+        ending = training.judge(losses[-1])
+        state = TrainingState(len(curves[0]), loss, network, *losses[1:])
+        return (callback is not None and callback(state)) or ending != ALL_EPOCHS
+
+    try:
+        minimize_loss(
+            network, lambda trial: trial.loss_and_gradient(X, y, sample_weight, reduction, n_threads=n_threads),
+            penalty=alpha / divisor, max_iter=n_epochs, finish_iteration=finish_iteration, maxcor=optimizer.memory, gtol=optimizer.gtol,
+            ftol=optimizer.ftol, maxfun=sys.maxsize)
+    finally:
+        if best:
+            parameters[...] = best[0]
+    curves = tuple(np.array(curve) for curve in curves)
+    return curves if validation else curves[0]
+
+
+def as_public(data):
+    """X, y and the sample weights as `Network.loss_value` takes them."""
+    X, targets, classes, sample_weight = data
+    return X, classes if targets is None else targets, sample_weight
+
+
+def diverged(epoch):
+    return ValueError(
+        f"training diverged in epoch {epoch}: its loss or parameters are not finite. The learning rate may be too "
+        "large, or the data may need scaling. The network is as the epoch before left it.")
 
 
 cdef check(Call call, Training training, data, validation):

@@ -57,8 +57,7 @@ cdef class ScaledConjugateGradient(Optimizer):
     _state_names = ("direction",)
 
     def __init__(self, sigma=5e-5, scale=5e-7):
-        super().__init__()
-        self.whole_set = True
+        super().__init__(whole_set=True)
         self._sigma = as_number("sigma", sigma, "(0, inf)")
         self._scale = as_number("scale", scale, "(0, inf)")
         self._numbers[SCALE] = self._scale

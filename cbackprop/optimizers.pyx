@@ -32,7 +32,8 @@ cdef class Optimizer:
     _parameter_names = ()
     _state_names = ()
 
-    def __init__(self):
+    def __init__(self, whole_set=False):
+        self.whole_set = whole_set
         self.n_steps = 0
         self._state = []
 
@@ -394,11 +395,10 @@ cdef class Rprop(Optimizer):
     _state_names = ("step_sizes", "previous_gradients")
 
     def __init__(self, variant="iminus", initial_step=0.1, eta_minus=0.5, eta_plus=1.2, min_step=1e-6, max_step=50.0):
-        super().__init__()
+        super().__init__(whole_set=variant == "iplus")
         if not isinstance(variant, str) or variant not in RPROP_RULES:
             raise ValueError(f"variant is {variant!r}; known are {', '.join(RPROP_RULES)}")
         self.variant = variant
-        self.whole_set = variant == "iplus"
         self._numbers[0] = INFINITY  # the last loss
         self._eta_minus = as_number("eta_minus", eta_minus, "(0, 1)")
         self._eta_plus = as_number("eta_plus", eta_plus, "(1, inf)")

@@ -20,7 +20,7 @@ FLOORS = (
     ("_kernels", "_memory", "_watch", "_guard", "_float_mode", "_checks", "_threads", "_cpus"),
     ("dense", "sparse", "activations", "losses", "optimizers", "backprop", "team"),
     ("training", "predicting"),
-    ("conjugate_gradient",),
+    ("conjugate_gradient", "lbfgs"),
     ("_call",),
     ("_train",),
     ("network",),

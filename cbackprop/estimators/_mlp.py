@@ -1,6 +1,7 @@
 """What the regressor and the classifier share: from checked parameters to a trained network."""
 
 import copy
+import itertools
 import warnings
 from collections.abc import Callable
 from numbers import Integral
@@ -12,7 +13,6 @@ from cbackprop import _checks as checks
 from cbackprop.activations import HIDDEN, canonical
 from cbackprop.estimators._base import contract
 from cbackprop.estimators._early_stopping import Validation, split_rows
-from cbackprop.estimators._lbfgs import minimize_loss
 from cbackprop.estimators._validation import (
     BOOLEAN,
     NONE,
@@ -31,9 +31,10 @@ from cbackprop.estimators._validation import (
     check_random_state,
     check_sample_weight,
 )
-from cbackprop.network import Network, train_with_order
+from cbackprop.lbfgs import minimize_loss
+from cbackprop.network import Network, loss_and_gradient_any_sign, train_with_order
 from cbackprop.optimizers import SGD, Adam
-from cbackprop.training import Progress
+from cbackprop.training import Progress, TrainingState
 
 SET_BY_SOME_FITS = (
     "feature_names_in_",
@@ -492,18 +493,28 @@ class _BaseMLP(contract.BaseEstimator):
         )
 
     def _fit_lbfgs(self, network, X, targets, sample_weight, going_on):
+        trial, iterations = copy.deepcopy(network), itertools.count(1)
+
+        def finish_iteration(parameters, loss):
+            trial.parameters = parameters
+            return self.callback(TrainingState(next(iterations), loss, trial))
+
+        def evaluate(network):
+            return loss_and_gradient_any_sign(
+                network, X, targets.values, sample_weight, self.n_threads
+            )
+
+        total = X.shape[0] if sample_weight is None else np.sum(sample_weight)
         result = minimize_loss(
             network,
-            X,
-            targets.values,
-            sample_weight=sample_weight,
-            alpha=self.alpha,
-            tol=self.tol,
+            evaluate,
+            penalty=self.alpha / total,
             max_iter=self.max_iter,
-            max_fun=self.max_fun,
-            n_threads=self.n_threads,
-            callback=self.callback,
+            finish_iteration=finish_iteration if self.callback else None,
+            maxfun=self.max_fun,
+            gtol=self.tol,
         )
+        network.parameters = result.x
         self._set_fitted(
             network,
             targets,

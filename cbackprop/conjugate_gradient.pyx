@@ -6,6 +6,7 @@ from libc.string cimport memcpy
 from cbackprop._memory cimport Block
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport interrupted
+from cbackprop.backprop cimport NO_FAULT
 from cbackprop.dense cimport Layer
 from cbackprop.optimizers cimport Optimizer
 from cbackprop.training cimport Training
@@ -106,6 +107,8 @@ cdef class ScaledConjugateGradientTraining(Training):
         cdef double square, slope, loss_there, comparison
         if not self.known:
             self.loss = self.descent(self.parameters, self.downhill)
+            if self.is_over():
+                return self.loss
             self.known = True
         slope = self.dot(direction, self.downhill)
         if slope * slope == 0:  # at first, the direction is zero
@@ -113,11 +116,12 @@ cdef class ScaledConjugateGradientTraining(Training):
             slope = self.dot(direction, self.downhill)
             numbers[FAILED] = numbers[SCALE_BEFORE] = 0
         square = self.dot(direction, direction)
-        # at a minimum, or in the wrong
-        if self.workspace.watch.stopped or self.workspace.fault or not slope * slope > 0:
+        if not slope * slope > 0:  # at a minimum
             return self.loss
         if not numbers[FAILED]:
             self.look_along(square)
+            if self.is_over():
+                return self.loss
         numbers[CURVATURE] += (numbers[SCALE] - numbers[SCALE_BEFORE]) * square
         if numbers[CURVATURE] <= 0:
             numbers[SCALE_BEFORE] = 2 * (numbers[SCALE] - numbers[CURVATURE] / square)
@@ -125,7 +129,7 @@ cdef class ScaledConjugateGradientTraining(Training):
             numbers[SCALE] = numbers[SCALE_BEFORE]
         self.combine(1, self.parameters, slope / numbers[CURVATURE], direction, self.there)
         loss_there = self.descent(self.there, self.downhill_there)
-        if self.workspace.watch.stopped:
+        if self.is_over():
             return self.loss
         comparison = 2 * numbers[CURVATURE] * (self.loss - loss_there) / (slope * slope)
         if not comparison > LEAST_COMPARISON:
@@ -142,12 +146,18 @@ cdef class ScaledConjugateGradientTraining(Training):
             numbers[SCALE] = min(LARGEST_SCALE, numbers[SCALE] + numbers[CURVATURE] * (1 - comparison) / square)
         return self.loss
 
+    cdef bint is_over(self) noexcept nogil:
+        """Whether Ctrl-C, the time or bad data end it before its end"""
+        return self.workspace.watch.stopped or self.workspace.fault != NO_FAULT
+
     cdef void look_along(self, double square) noexcept nogil:
         """The curvature along the direction, by a difference of gradients"""
         cdef lanes_t* direction = self.update.state[0]
         cdef double length = self.sigma / sqrt(square)
         self.combine(1, self.parameters, length, direction, self.there)
         self.descent(self.there, self.downhill_there)
+        if self.is_over():
+            return
         self.combine(1 / length, self.downhill, -1 / length, self.downhill_there, self.downhill_there)
         self.update.numbers[CURVATURE] = self.dot(direction, self.downhill_there)
 

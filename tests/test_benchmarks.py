@@ -16,7 +16,10 @@ from cbackprop.cli.terminal import in_microseconds
 from cbackprop.cli.workloads import WORKLOADS
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = "adam", "fits", "sklearn_fits", "scaling", "threads", "memory", "report"
+SCRIPTS = (
+    *("adam", "fits", "sklearn_fits", "scaling", "threads", "memory"),
+    *("proben1", "report"),
+)
 
 if not FOLDER.is_dir():
     pytest.skip("the benchmarks do not lie beside the tests", allow_module_level=True)
@@ -54,6 +57,68 @@ def test_each_says_what_it_does(name):
 
 
 # ---- what they compute ----
+
+
+@pytest.fixture
+def proben1_folder(tmp_path):
+    """One problem with five inputs and three classes: 30, 20 and 10 examples."""
+    rng = np.random.default_rng(0)
+    X = rng.random((60, 5)).round(3)
+    classes = np.eye(3)[X[:, :3].argmax(axis=1)]
+    counts = ("bool_in=2", "real_in=3", "bool_out=3", "real_out=0")
+    counts += ("training_examples=30", "validation_examples=20", "test_examples=10")
+    rows = [" ".join(map(str, row)) for row in np.column_stack([X, classes]).tolist()]
+    (tmp_path / "tiny1.dt").write_text("\n".join([*counts, *rows]) + "\n")
+    (tmp_path / "published_no_shortcut.csv").write_text(
+        "problem,hidden1,hidden2,output,train_mse_pct,valid_mse_pct,test_mse_pct,test_sd,"
+        "class_err_pct,class_sd,epochs\ntiny1,4,2,softsign,1,2,99,0.5,30,2,100\n"
+    )
+    return tmp_path
+
+
+def test_proben1_measures_what_the_report_does(script, proben1_folder, monkeypatch):
+    proben1 = script("proben1")
+    with (proben1_folder / "published_no_shortcut.csv").open() as file:
+        (published,) = proben1.csv.DictReader(file)
+    problem = proben1.read_problem(proben1_folder, published)
+    assert [X.shape for X, _ in problem[:3]] == [(30, 5), (20, 5), (10, 5)]
+    networks = []
+
+    class Network(proben1.Network):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            networks.append(self)
+
+    monkeypatch.setattr(proben1, "Network", Network)
+    run = proben1.train(problem, 0)
+    (network,) = networks
+    assert network.layer_sizes == (5, 4, 2, 3)
+    assert network.activation == ("softsign", "softsign")
+    assert network.output_activation == "softsign"
+    for part, figure in ((problem.test, "test_mse_pct"), (problem.validation, "valid_mse_pct")):
+        X, y = part
+        expected = 100 * ((network.predict(X) - y) ** 2).mean()
+        assert run[figure] == pytest.approx(expected, rel=1e-12)
+    X, y = problem.test
+    wrong = [k for k in range(10) if network.predict(X)[k].argmax() != y[k].argmax()]
+    assert run["class_err_pct"] == 10 * len(wrong)
+    assert 5 <= run["epochs"] <= 3000
+    assert run["epochs"] % 5 == 0
+
+
+def test_proben1_counts_standard_errors(script, proben1_folder):
+    finished = run_script(
+        *("proben1", str(proben1_folder), "--runs", "3", "--processes", "1"),
+        *("--json", str(proben1_folder / "result.json")),
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "1 of 1 within the published mean + 3 standard errors" in finished.stdout
+    result = json.loads((proben1_folder / "result.json").read_text("utf-8"))
+    (row,) = result["problems"]
+    ours = row["test_mse_pct"]
+    error = np.sqrt(ours["sd"] ** 2 / 3 + 0.5**2 / 60)
+    assert ours["standard_errors"] == pytest.approx((ours["mean"] - 99) / error)
+    assert run_script("proben1", str(proben1_folder / "nowhere")).returncode == 1
 
 
 def test_a_cliff_is_off_the_line(script):

@@ -56,7 +56,7 @@ class SparseRows(NamedTuple):
 
 
 def as_rows(name, value, dtype, n_columns, columns):
-    """What `as_matrix` gives or, for a sparse matrix or array, SparseRows; these stay as they are."""
+    """What `as_matrix` gives or, for a sparse matrix or array (or SparseRows), SparseRows."""
     if isinstance(value, SparseRows):
         return value
     if not hasattr(value, "tocsr"):

@@ -270,7 +270,10 @@ def run_lbfgs(
         parameters[...] = found
         if validation:
             of_validation, targets, weights = as_public(validation)
-            losses.append(network.loss_value(of_validation, targets, weights, reduction, n_threads=n_threads))
+            try:
+                losses.append(network.loss_value(of_validation, targets, weights, reduction, n_threads=n_threads))
+            except ValueError as error:
+                raise ValueError(f"validation_data: {error}") from None
         if not np.isfinite(losses).all():
             raise diverged(len(curves[0]) + 1)
         for curve, value in zip(curves, losses):

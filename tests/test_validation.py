@@ -9,7 +9,7 @@ from cbackprop.network import train_with_order
 from cbackprop.training import Progress
 from numpy.testing import assert_allclose
 
-from cbackprop import SGD, Adam, Network, Rprop
+from cbackprop import LBFGS, SGD, Adam, Network, Rprop, ScaledConjugateGradient
 
 
 def make_network(dtype="float64", loss="squared_error", seed=0):
@@ -304,3 +304,42 @@ def test_a_validation_set_of_any_size():
         validation = make_data(n_rows, seed=1)
         _, losses = train(network, n_epochs=2, batch_size=8, validation_data=validation)
         assert_allclose(network.loss_value(*validation), losses.min(), rtol=0)
+
+
+# ---- sparse ----
+
+
+@pytest.mark.parametrize("make_optimizer", [Adam, ScaledConjugateGradient, LBFGS])
+def test_sparse_data(make_optimizer):
+    """The same as dense ones, but for the order of sums."""
+    sparse = pytest.importorskip("scipy.sparse")
+    (X, y), (X_validation, y_validation) = make_data(40), make_data(300)
+    X[np.abs(X) < 1] = X_validation[np.abs(X_validation) < 1] = 0
+    networks, curves = [make_network(), make_network()], []
+    for network, convert in zip(networks, (np.asarray, sparse.csr_array), strict=True):
+        validation = convert(X_validation), y_validation
+        optimizer = make_optimizer()
+        curves.append(
+            network.train(
+                *(convert(X), y),
+                optimizer=optimizer,
+                n_epochs=6,
+                shuffle=False,
+                validation_data=validation,
+            )
+        )
+        assert network.loss_value(*validation) == pytest.approx(curves[-1][1].min(), rel=1e-12)
+    assert_allclose(curves[0], curves[1], rtol=1e-6)
+    assert_allclose(networks[0].parameters, networks[1].parameters, rtol=1e-5, atol=1e-6)
+    with pytest.raises(TypeError, match="validation_data: X must be sparse where X is"):
+        networks[0].train(
+            sparse.csr_array(X), y, optimizer=make_optimizer(), validation_data=(X, y)
+        )
+    bad = sparse.csr_array(X_validation)
+    bad.data[7] = np.inf
+    with pytest.raises(ValueError, match="validation_data: X must be finite"):
+        networks[0].train(
+            *(sparse.csr_array(X), y),
+            optimizer=make_optimizer(),
+            validation_data=(bad, y_validation),
+        )

@@ -86,7 +86,8 @@ def test_every_extension_is_there():
         if path.name.endswith(suffixes)
     }
     modules = {
-        *("_memory", "_threads", "activations", "dense", "losses", "backprop", "optimizers"),
+        *("_memory", "_threads", "activations", "dense", "sparse", "losses", "backprop"),
+        "optimizers",
         *("team", "training", "predicting", "conjugate_gradient", "_call", "_train", "network"),
         *("_kernels/dispatch", "_kernels/testing"),
     }

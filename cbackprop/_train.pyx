@@ -288,8 +288,8 @@ def run_lbfgs(
     try:
         minimize_loss(
             network, lambda trial: trial.loss_and_gradient(X, y, sample_weight, reduction, n_threads=n_threads),
-            penalty=alpha / divisor, max_iter=n_epochs, finish_iteration=finish_iteration, maxcor=optimizer.memory, gtol=optimizer.gtol,
-            ftol=optimizer.ftol, maxfun=sys.maxsize)
+            penalty=alpha / divisor, max_iter=n_epochs, finish_iteration=finish_iteration, maxcor=optimizer.memory,
+            gtol=optimizer.gtol, ftol=optimizer.ftol, maxfun=sys.maxsize)
     finally:
         if best:
             parameters[...] = best[0]

@@ -575,7 +575,7 @@ def _restore(kind, layer_sizes, activation, output_activation, loss, dtype, para
 
 
 def loss_and_gradient_any_sign(Network network, X, y, sample_weight, n_threads):
-    """`Network.loss_and_gradient` for the estimators: weights of samples may be negative, as scikit-learn takes them."""
+    """`Network.loss_and_gradient` for the estimators: weights of samples may be negative, as scikit-learn has it."""
     return network._gradients(X, y, sample_weight, "mean", n_threads, True, True)
 
 

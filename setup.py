@@ -137,7 +137,7 @@ def extensions():
             modules(
                 [
                     *("_memory", "_threads", "activations", "dense", "sparse", "losses"),
-                    *("backprop", "optimizers", "team", "training", "predicting"),
+                    *("backprop", "optimizers", "team", "training", "predicting", "derivatives"),
                     "conjugate_gradient",
                 ]
             ),

@@ -27,6 +27,8 @@ def as_array(name, value, dtype):
 
 def as_matrix(name, value, dtype, n_columns, columns):
     """An array of shape (n_samples, n_columns), n_samples >= 1."""
+    if hasattr(value, "tocsr"):
+        raise TypeError(f"{name} must be dense here, got a sparse {type(value).__name__}")
     array = as_array(name, value, dtype)
     if array.ndim != 2:
         raise ValueError(
@@ -243,6 +245,16 @@ def empty_parameters(sizes, dtype):
     except (MemoryError, OverflowError, ValueError):  # ValueError: beyond what an index can be
         raise MemoryError(
             f"layer_sizes {sizes} make {count} parameters, too many for memory"
+        ) from None
+
+
+def empty(shape, dtype):
+    """An array of that shape; a MemoryError that names it where there is no memory."""
+    try:
+        return np.empty(shape, dtype)
+    except (MemoryError, OverflowError, ValueError):  # ValueError: beyond what an index can be
+        raise MemoryError(
+            f"an array of shape {shape} in {np.dtype(dtype)} is too large for memory"
         ) from None
 
 

@@ -83,6 +83,7 @@ cdef class Workspace:
     cdef bint gather_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef void find_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef bint output_deltas(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
+    cdef bint output_residuals(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef void add_parts(self, double* loss, double* weight) noexcept nogil
     cdef bint gather_targets(
         self, const Rows* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t n_rows) noexcept nogil

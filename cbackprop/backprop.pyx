@@ -19,7 +19,7 @@ from libc.math cimport INFINITY
 from cbackprop cimport activations as activations_
 from cbackprop cimport losses as losses_
 from cbackprop._kernels.dispatch cimport kernels_for
-from cbackprop._kernels.table cimport IDENTITY, SQUARED_ERROR, Kernels, Step, derivative_t
+from cbackprop._kernels.table cimport IDENTITY, SOFTMAX, SQUARED_ERROR, Kernels, Step, derivative_t
 from cbackprop._memory cimport Block
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
@@ -245,6 +245,14 @@ cdef class Workspace:
 
     cdef bint output_deltas(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil:
         """deltas[last] := dC/d preactivations, after `forward`; losses and weights of parts; returns whether to stop"""
+        if self.output_residuals(data, order, n_rows):
+            return True
+        if self.plan.loss == SQUARED_ERROR:
+            self.times_output_slope(n_rows)
+        return False
+
+    cdef bint output_residuals(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil:
+        """`output_deltas`, but that of a squared error they are dC/d activations, outputs - targets"""
         cdef const Kernels* kernels = self.plan.kernels
         cdef Py_ssize_t last = self.plan.n_layers - 1, first = 0, rows, n_out = self.plan.layers[last].n_out
         cdef Py_ssize_t itemsize = self.plan.itemsize
@@ -273,7 +281,6 @@ cdef class Workspace:
             if interrupted(&self.watch, WORK_OF_A_LOSS * rows * n_out):
                 return True
             first += rows
-        self.times_output_slope(n_rows)
         return False
 
     cdef void add_parts(self, double* loss, double* weight) noexcept nogil:
@@ -294,13 +301,16 @@ cdef class Workspace:
         return kernels.gather(data.y, n_out, order, n_rows, self.targets + first, self.stride)
 
     cdef void times_output_slope(self, Py_ssize_t n_rows) noexcept nogil:
-        """deltas[last] *= f'(z), for squared error: it is dC/d activations so far"""
+        """deltas[last] times the derivative of the outputs: dC/d activations become dC/d preactivations"""
         cdef Py_ssize_t p, last = self.plan.n_layers - 1
         cdef const Layer* layer = &self.plan.layers[last]
         cdef derivative_t derivative = self.plan.kernels.derivative[<int>layer.activation]
-        if self.plan.loss == SQUARED_ERROR and derivative != NULL:
+        if derivative != NULL:
             for p in range(layer.out_panels):
                 derivative(self.activations[last + 1] + p * self.stride, n_rows, self.deltas[last] + p * self.stride)
+        elif layer.activation == SOFTMAX:
+            self.plan.kernels.softmax_backward(
+                self.activations[last + 1], self.stride, layer.n_out, n_rows, self.deltas[last])
 
     cdef bint backward(
         self, const lanes_t* parameters, Py_ssize_t n_rows,

@@ -10,11 +10,13 @@ from cbackprop._float_mode cimport flush_denormals, set_float_mode
 from cbackprop._guard cimport (
     ENTERED, REFUSED, Entry, Guard, enter_reader, enter_writer, is_writer, leave_reader, leave_writer,
 )
-from cbackprop._kernels.table cimport SQUARED_ERROR
 from cbackprop._memory cimport Block, Pointer, matrix_of
 from cbackprop._threads cimport enter_callers, leave_callers
 from cbackprop._typedefs cimport lanes_t
-from cbackprop.backprop cimport BLOCK_ROWS, Plan, Rows, Workspace, n_sums
+from cbackprop.backprop cimport BLOCK_ROWS, Plan, n_sums
+from cbackprop.derivatives cimport (
+    INPUTS, PARAMETERS, PREACTIVATIONS, HessianProduct, NormalEquations, Variables, derive_blocks,
+)
 from cbackprop.predicting cimport predict_blocks, predict_directly
 from cbackprop.team cimport Team
 
@@ -349,7 +351,7 @@ cdef class Network:
     cdef tuple _gradients(self, X, y, sample_weight, reduction, n_threads, bint with_gradient, bint any_sign=False):
         X, targets, classes, sample_weight = self._checked(X, y, sample_weight, any_sign)
         cdef bint mean = checks.as_reduction(reduction)
-        cdef Py_ssize_t first, n_rows = X.shape[0]
+        cdef Py_ssize_t n_rows = X.shape[0]
         cdef double loss, weight
         n_threads, n_cpus = as_n_threads(n_threads, self._work(X, min(n_rows, BLOCK_ROWS), 3 if with_gradient else 1))
         cdef bint leave = self._enter_reader()
@@ -382,9 +384,7 @@ cdef class Network:
         if mean:
             loss /= weight
             if with_gradient:
-                for first in range(0, gradient.size, NUMBERS_AT_ONCE):
-                    gradient[first:first + NUMBERS_AT_ONCE] /= self.dtype.type(weight)
-                    PyErr_CheckSignals()
+                self._divide(gradient, weight)
         return loss, gradient
 
     def deltas(self, X, y):
@@ -399,8 +399,9 @@ cdef class Network:
         -------
         list of arrays of shape (n_samples, n_out)
         """
-        outs = [np.empty((0, size), self.dtype) for size in self.layer_sizes[1:]]
-        return self._deltas(X, y, outs, False)
+        X, targets, classes, _ = self._checked(X, y, None)
+        outs = [np.empty((X.shape[0], size), self.dtype) for size in self.layer_sizes[1:]]
+        return self._derive(X, targets, classes, PREACTIVATIONS, outs)
 
     def input_gradient(self, X, y):
         """dC/dX, for each data point by itself.
@@ -414,50 +415,206 @@ cdef class Network:
         -------
         array of shape (n_samples, n_features)
         """
-        return self._deltas(X, y, [np.empty((0, self.layer_sizes[0]), self.dtype)], True)[0]
-
-    cdef list _deltas(self, X, y, list outs, bint of_inputs):
         X, targets, classes, _ = self._checked(X, y, None)
-        cdef Py_ssize_t k, first, rows, n_rows = X.shape[0], size
-        cdef bint leave = self._enter_reader()
+        return self._derive(X, targets, classes, INPUTS, [np.empty(X.shape, self.dtype)])[0]
+
+    def per_sample_gradients(self, X, y):
+        """dC/d parameters, for each data point by itself.
+
+        Parameters
+        ----------
+        X, y
+            As in `loss_value`; X is not sparse.
+
+        Returns
+        -------
+        array of shape (n_samples, n_parameters)
+            In the order of `parameters`. Its sum over the data points is the gradient of `loss_and_gradient` under
+            "sum", but for rounding.
+
+        Raises
+        ------
+        MemoryError
+            If the array does not fit in memory.
+        """
+        X, targets, classes, _ = self._checked(X, y, None, dense=True)
+        out = checks.empty((X.shape[0], self._parameters.size), self.dtype)
+        return self._derive(X, targets, classes, PARAMETERS, [out])[0]
+
+    def jacobian(self, X):
+        """The derivatives of the outputs by the parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_outputs, n_parameters)
+            Of the activated outputs, as `predict` gives them; parameters in the order of `parameters`.
+
+        Raises
+        ------
+        MemoryError
+            If the array does not fit in memory.
+        """
+        X = checks.as_matrix("X", X, self.dtype, self.layer_sizes[0], "features")
+        out = checks.empty((X.shape[0], self.layer_sizes[-1], self._parameters.size), self.dtype)
+        return self._derive(X, None, None, PARAMETERS, [out])[0]
+
+    def input_jacobian(self, X):
+        """The derivatives of the outputs by the inputs.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_outputs, n_features)
+            Of the activated outputs, as `predict` gives them.
+
+        Raises
+        ------
+        MemoryError
+            If the array does not fit in memory.
+        """
+        X = checks.as_rows("X", X, self.dtype, self.layer_sizes[0], "features")
+        out = checks.empty((X.shape[0], self.layer_sizes[-1], self.layer_sizes[0]), self.dtype)
+        return self._derive(X, None, None, INPUTS, [out])[0]
+
+    cdef list _derive(self, X, targets, classes, Variables by, list outs):
+        """outs := the derivatives of the loss for each data point, or without targets those of each output"""
+        cdef bint leave = self._enter_reader(), of_outputs = targets is None and classes is None
+        cdef Py_ssize_t k, n_rows = X.shape[0]
         cdef Call call
-        cdef Workspace workspace
-        cdef Rows block
-        cdef char* target
-        cdef lanes_t* source
-        outs = [np.empty((n_rows, out.shape[1]), self.dtype) for out in outs]
+        cdef Block addresses = Block(len(outs))
+        cdef char** pointers = <char**>addresses.rows
         try:
-            call = Call(
-                self._plan, self._parameters, n_rows, X, targets, classes, keep_deltas=True, input_deltas=of_inputs)
-            workspace = call.workspace
-            pointers = [Pointer(out, True) for out in outs]
-            first = 0
-            while first < n_rows:
-                rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
-                with nogil:
-                    flush_denormals()
-                    block = workspace.rows_from(&call.data, first)
-                    if not workspace.forward(
-                            call.parameters.rows, &block, NULL, rows, self._plan.loss == SQUARED_ERROR):
-                        workspace.output_deltas(&block, NULL, rows)
-                        workspace.backward(call.parameters.rows, rows, NULL, NULL)
-                    set_float_mode(call.float_mode)
-                call.check(X, targets, None)
-                for k in range(len(pointers)):
-                    size = outs[k].shape[1]
-                    source = workspace.input_deltas if of_inputs else workspace.deltas[k]
-                    target = (<Pointer>pointers[k]).at + first * size * self._plan.itemsize
-                    with nogil:
-                        self._plan.kernels.scatter(source, workspace.stride, size, rows, <lanes_t*>target)
-                first += BLOCK_ROWS
+            call = Call(self._plan, self._parameters, n_rows, X, targets, classes, keep_deltas=True,
+                        input_deltas=by == INPUTS)
+            exported = [Pointer(out, True) for out in outs]
+            for k in range(len(outs)):
+                pointers[k] = (<Pointer>exported[k]).at
+            with nogil:
+                flush_denormals()
+                derive_blocks(call.workspace, call.parameters.rows, &call.data, n_rows, by, of_outputs, pointers)
+                set_float_mode(call.float_mode)
+            call.check(X, targets, None)
         finally:
             if leave:
                 leave_reader(&self._guard)
         return outs
 
-    def _checked(self, X, y, sample_weight, any_sign=False):
+    def gauss_newton(self, X, y, sample_weight=None):
+        """J^T J and J^T r of a least-squares problem: what Gauss-Newton's and Levenberg's steps are solved from.
+
+        r are the residuals, outputs - y, one for each data point and output; J are their derivatives by the
+        parameters, the rows of `jacobian`. J is never there as a whole: rows are added up 64 at a time.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `loss_value`; X is not sparse, and the loss must be squared_error. Weights make it J^T W J and
+            J^T W r.
+
+        Returns
+        -------
+        square : array of shape (n_parameters, n_parameters)
+            J^T J, symmetric to the last bit.
+        gradient : array of shape (n_parameters,)
+            J^T r: that of `loss_and_gradient` under "sum", but for rounding.
+
+        Raises
+        ------
+        ValueError
+            If the loss is another.
+        MemoryError
+            If two matrices of that size do not fit in memory.
+        """
+        if self.loss != "squared_error":
+            raise ValueError(f"gauss_newton is of squared_error, the network's loss is {self.loss}")
+        X, targets, _, sample_weight = self._checked(X, y, sample_weight, dense=True)
+        cdef Py_ssize_t n = self._parameters.size, n_rows = X.shape[0]
+        cdef bint leave = self._enter_reader()
+        cdef Call call
+        cdef NormalEquations equations
+        cdef Pointer at, last_at
+        try:
+            call = Call(self._plan, self._parameters, n_rows, X, targets, None,
+                        None if sample_weight is None else np.sqrt(sample_weight), keep_deltas=True)
+            square = checks.empty((n, n), self.dtype)
+            last_columns = np.empty((n, self._plan.kernels.lanes), self.dtype)
+            equations = NormalEquations(call.workspace)
+            at, last_at = Pointer(square, True), Pointer(last_columns, True)
+            with nogil:
+                flush_denormals()
+                if not equations.add_up(call.parameters.rows, &call.data, n_rows):
+                    equations.write_square(at.at, last_at.at)
+                set_float_mode(call.float_mode)
+            call.check(X, targets, sample_weight)
+        finally:
+            if leave:
+                leave_reader(&self._guard)
+        return square, last_columns[:, n % self._plan.kernels.lanes].copy()
+
+    def hessian_vector_product(self, X, y, v, sample_weight=None, reduction="mean"):
+        """The product of the loss's second derivatives by the parameters with a vector, exact (Pearlmutter 1994).
+
+        Parameters
+        ----------
+        X, y, sample_weight, reduction
+            As in `loss_value`; X is not sparse.
+        v : array-like of shape (n_parameters,)
+
+        Returns
+        -------
+        array of shape (n_parameters,)
+            H v, the derivative along v of the gradient of `loss_and_gradient`, for about three times its work. Where
+            a relu has its kink, its second derivative is taken for 0.
+        """
+        X, targets, classes, sample_weight = self._checked(X, y, sample_weight, dense=True)
+        v = checks.as_array("v", v, self.dtype)
+        if v.shape != self._parameters.shape:
+            raise ValueError(f"v must have shape {self._parameters.shape}, got {v.shape}")
+        if not np.isfinite(v).all():
+            raise checks.not_finite("v", v)
+        cdef bint mean = checks.as_reduction(reduction)
+        cdef Py_ssize_t n_rows = X.shape[0]
+        cdef double weight
+        cdef bint leave = self._enter_reader()
+        cdef Call call
+        cdef HessianProduct product
+        out = np.empty_like(self._parameters)
+        cdef Pointer at = Pointer(out, True), direction = Pointer(v)
+        try:
+            call = Call(self._plan, self._parameters, n_rows, X, targets, classes, sample_weight,
+                        n_sums=n_sums(n_rows), keep_deltas=True)
+            product = HessianProduct(Team(self._plan, call.workspace, 1), n_rows)
+            with nogil:
+                flush_denormals()
+                if not (
+                    self._plan.pack(direction.at, product.direction, &call.workspace.watch)
+                    or product.sum_blocks(call.parameters.rows, &call.data, n_rows, &weight)
+                ):
+                    self._plan.unpack(call.workspace.sums[0], at.at, &call.workspace.watch)
+                set_float_mode(call.float_mode)
+            call.check(X, targets, sample_weight)
+        finally:
+            if leave:
+                leave_reader(&self._guard)
+        if mean:
+            self._divide(out, weight)
+        return out
+
+    def _divide(self, gradient, double weight):
+        for first in range(0, gradient.size, NUMBERS_AT_ONCE):
+            gradient[first:first + NUMBERS_AT_ONCE] /= self.dtype.type(weight)
+            PyErr_CheckSignals()
+
+    def _checked(self, X, y, sample_weight, any_sign=False, dense=False):
         """(X, targets, classes, sample_weight) as the engine takes them."""
-        X = checks.as_rows("X", X, self.dtype, self.layer_sizes[0], "features")
+        X = (checks.as_matrix if dense else checks.as_rows)("X", X, self.dtype, self.layer_sizes[0], "features")
         targets, classes = checks.as_targets(y, self.dtype, X.shape[0], self.layer_sizes[-1], self.loss)
         return X, targets, classes, checks.as_weights(sample_weight, self.dtype, X.shape[0], any_sign)
 

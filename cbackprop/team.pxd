@@ -48,6 +48,7 @@ cdef class Team:
     cdef bint sum_gradients(
         self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
         double* loss, double* weight) noexcept nogil
+    cdef bint fold(self, Py_ssize_t n_blocks, bint last, Py_ssize_t* height) noexcept nogil
     cdef bint add(self, const lanes_t* gradients, lanes_t* out) noexcept nogil
     cdef void add_share(self, Py_ssize_t share, Py_ssize_t n_shares) noexcept nogil
     cdef bint take_step(self, const Update* update, lanes_t* parameters) noexcept nogil

@@ -160,13 +160,11 @@ cdef class Team:
     ) noexcept nogil:
         """workspace.sums[0] := gradients summed over any number of rows; returns whether to stop
 
-        Blocks of BLOCK_ROWS rows are the leaves of a binary tree that depends on n_rows only: sums[i] waits until
-        its neighbour is as large as itself.
+        Blocks of BLOCK_ROWS rows are the leaves of a binary tree that depends on n_rows only: see `fold`.
         """
-        cdef Py_ssize_t first, rows, level, height = 0, n_blocks = 0
+        cdef Py_ssize_t first, rows, height = 0, n_blocks = 0
         cdef Rows block
         cdef double block_loss
-        cdef lanes_t** sums = self.workspace.sums
         loss[0] = weight[0] = 0
         first = 0
         while first < n_rows:
@@ -176,20 +174,30 @@ cdef class Team:
             if self.block(parameters, &block, order + first if order != NULL else NULL, rows, &block_loss, weight):
                 return True
             loss[0] += block_loss
-            if self.gradients(parameters, rows, NULL, sums[height]):
+            if self.gradients(parameters, rows, NULL, self.workspace.sums[height]):
                 return True
-            height += 1
             n_blocks += 1
-            level = n_blocks
-            while level % 2 == 0:
-                height -= 1
-                level //= 2
-                if self.add(sums[height], sums[height - 1]):
-                    return True
             first += BLOCK_ROWS
-        while height > 1:
-            height -= 1
-            if self.add(sums[height], sums[height - 1]):
+            if self.fold(n_blocks, first >= n_rows, &height):
+                return True
+        return False
+
+    cdef bint fold(
+        self,
+        Py_ssize_t n_blocks,  # so far, the newest among them: workspace.sums[height]
+        bint last,  # no other comes: all of them go into sums[0]
+        Py_ssize_t* height,  # how many sums wait
+    ) noexcept nogil:
+        """Adds a block's gradients, or others', to the tree: a sum waits until its neighbour is of as many blocks
+
+        Returns whether to stop.
+        """
+        cdef lanes_t** sums = self.workspace.sums
+        height[0] += 1
+        while height[0] > 1 and (last or n_blocks % 2 == 0):
+            height[0] -= 1
+            n_blocks //= 2
+            if self.add(sums[height[0]], sums[height[0] - 1]):
                 return True
         return False
 

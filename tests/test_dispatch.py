@@ -17,15 +17,16 @@ from cbackprop._kernels import dispatch
 
 # The kernels in the order of their table, whose last entries they are.
 KERNELS = [
-    *("softmax", "forward", "deltas_below", "gradients", "bias_gradients"),
-    *("few_forward", "direct_forward", "sparse_forward", "sparse_few_forward"),
+    *("softmax", "softmax_backward", "forward", "deltas_below", "gradients", "bias_gradients"),
+    *("outer_products", "few_forward", "direct_forward", "sparse_forward", "sparse_few_forward"),
     *("sparse_gradients", "sparse_few_gradients", "sparse_step"),
     *("gather", "gather_numbers", "gather_classes", "scatter", "pack_few", "unpack_few"),
-    *("clear_lanes", "add_rows", "combine", "dot", "sum_of_squares", "all_finite", "online"),
-    *("log", "log1p", "fma_peak"),
+    *("clear_lanes", "add_rows", "combine", "dot", "scale_rows", "sum_of_squares", "all_finite"),
+    *("cholesky_rows", "solve_upper", "online", "log", "log1p", "fma_peak"),
 ]
-# Before them: three numbers, then the activations, their derivatives, the losses and the rules.
-N_ENTRIES = 3 + 7 + 7 + 4 + 10 + len(KERNELS)
+# Before them: three numbers, then the activations, their derivatives and tangents, the losses and
+# the rules.
+N_ENTRIES = 3 + 7 + 7 + 7 + 4 + 10 + len(KERNELS)
 CAPSULE = b"cbackprop._kernels"
 
 

@@ -19,7 +19,7 @@ FLOORS = (
     ("_typedefs",),
     ("_kernels", "_memory", "_watch", "_guard", "_float_mode", "_checks", "_threads", "_cpus"),
     ("dense", "sparse", "activations", "losses", "optimizers", "backprop", "team"),
-    ("training", "predicting"),
+    ("training", "predicting", "derivatives"),
     ("conjugate_gradient", "lbfgs"),
     ("_call",),
     ("_train",),
@@ -42,7 +42,7 @@ KERNELS = (
         "gradients",
         "losses",
     ),
-    *("rows", "updates", "sparse"),
+    *("rows", "updates", "sparse", "cholesky"),
     *("online", "variant", "dispatch", "testing"),
 )
 # Compiled for each instruction set: pointers and sizes.

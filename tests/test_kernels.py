@@ -31,6 +31,11 @@ DERIVATIVE = {
     "exp": lambda a: a,
     "identity": np.ones_like,
 }
+# of table.pxd's Step
+FIELDS = (
+    *("learning_rate", "scale", "alpha", "momentum", "beta_1", "beta_2", "epsilon", "keep"),
+    *("centered", "eta_minus", "eta_plus", "min_step", "max_step", "rose"),
+)
 NOT_FINITE = [np.nan, np.inf, -np.inf]
 
 
@@ -186,6 +191,19 @@ def test_gradients_writes_only_the_panels_asked_for(kernels):
     shape = (3, 3 * kernels.lanes + 1, 2 * kernels.lanes + 1)
     for panels in [(0, 1), (1, 2), (0, 2), (1, 4), (3, 4), (2, 2)]:
         check_gradients(kernels, shape, panels=panels)
+
+
+def test_a_step_is_taken_once_in_every_column(kernels):
+    """Sixteen panels are gone through at a time: a tile must not reach into the next sixteen."""
+    step = dict.fromkeys(FIELDS, 0.0) | {"learning_rate": 0.5, "scale": 0.25, "alpha": 0.125}
+    for n_out in range(16 * kernels.lanes - 1, 17 * kernels.lanes + 2, kernels.lanes // 4):
+        A, D, W = kernels.random(3, 9), kernels.random(3, n_out), kernels.random(9, n_out)
+        activations, deltas = kernels.panels(A), kernels.panels(D)
+        out = kernels.gradients(activations, deltas, step=step, weights=kernels.panels(W))
+        A, D, W = wide(A, D, W)
+        expected = W - 0.125 * (A.T @ D + 0.125 * W)
+        bound = 8 * kernels.epsilon * (np.abs(W) + np.abs(A).T @ np.abs(D))
+        kernels.assert_near(out.matrix, expected, bound, n_out)
 
 
 def test_bias_gradients(kernels):

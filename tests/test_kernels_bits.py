@@ -274,9 +274,38 @@ def everything(kernels):
     yield "dot", kernels.run.dot(a, b, 5)
     kernels.run.add_rows(a, 5, b)
     yield "add_rows", b
+    kernels.run.scale_rows(kernels.numbers(kernels.random(5)), 5, a)
+    yield "scale_rows", a
+    yield from derivatives_everywhere(kernels)
     numbers = np.abs(kernels.random(40))
     _, total = kernels.run.gather_numbers(kernels.numbers(numbers), None, 40, numbers)
     yield "gather_numbers", total
+
+
+def derivatives_everywhere(kernels):
+    """What derivatives beyond the gradient, and Cholesky's factor, are made of"""
+    n = 3 * kernels.lanes + 1
+    outputs, deltas = (kernels.panels(kernels.random(3, n, seed=seed)) for seed in range(2))
+    kernels.run.softmax_backward(outputs.memory, 3, n, 3, deltas.memory)
+    yield "softmax_backward", deltas.matrix
+    out = kernels.numbers(np.zeros((3, (n + 1) * n)))
+    kernels.run.outer_products(
+        outputs.memory, deltas.memory, outputs.stride, n, n, 3, out, out.shape[1]
+    )
+    yield "outer_products", out
+    for name in ACTIVATIONS:
+        rows = [kernels.numbers(kernels.random(4, kernels.lanes, seed=seed)) for seed in range(4)]
+        kernels.run.tangent(name, *rows[:2], 4, *rows[2:])
+        yield from (("tangent", array) for array in rows[2:])
+    # one panel of rows, the first: what is left of it is the gradients' kernel
+    square = kernels.panels(
+        np.abs(kernels.random(n, n + 1)) + 9 * np.eye(n, n + 1, dtype=kernels.dtype)
+    )
+    assert kernels.run.cholesky_rows(0, kernels.lanes, square.n_panels, n, square.memory)
+    yield "cholesky_rows", square.matrix
+    out = kernels.numbers(np.zeros((n // kernels.lanes + 1, kernels.lanes)))
+    kernels.run.solve_upper(square.memory, n, n, out)
+    yield "solve_upper", out
 
 
 def activations_everywhere(kernels):

@@ -88,7 +88,8 @@ def test_every_extension_is_there():
     modules = {
         *("_memory", "_threads", "activations", "dense", "sparse", "losses", "backprop"),
         "optimizers",
-        *("team", "training", "predicting", "conjugate_gradient", "_call", "_train", "network"),
+        *("team", "training", "predicting", "derivatives"),
+        *("conjugate_gradient", "_call", "_train", "network"),
         *("_kernels/dispatch", "_kernels/testing"),
     }
     variants = {

@@ -79,7 +79,10 @@ cdef _check(module, capsule):
     cdef Py_ssize_t k
     cdef const Kernels* kernels = <const Kernels*>PyCapsule_GetPointer(capsule, "cbackprop._kernels")
     entries = {
-        "softmax": <size_t>kernels.softmax, "forward": <size_t>kernels.forward,
+        "softmax": <size_t>kernels.softmax, "softmax_backward": <size_t>kernels.softmax_backward,
+        "outer_products": <size_t>kernels.outer_products, "scale_rows": <size_t>kernels.scale_rows,
+        "cholesky_rows": <size_t>kernels.cholesky_rows, "solve_upper": <size_t>kernels.solve_upper,
+        "forward": <size_t>kernels.forward,
         "deltas_below": <size_t>kernels.deltas_below, "gradients": <size_t>kernels.gradients,
         "bias_gradients": <size_t>kernels.bias_gradients, "few_forward": <size_t>kernels.few_forward,
         "direct_forward": <size_t>kernels.direct_forward,
@@ -102,6 +105,7 @@ cdef _check(module, capsule):
     for k in range(1, 6):  # identity and softmax have no passes
         entries[f"activate {k}"] = <size_t>kernels.activate[k]
         entries[f"derivative {k}"] = <size_t>kernels.derivative[k]
+        entries[f"tangent {k}"] = <size_t>kernels.tangent[k]
     for name, address in entries.items():
         if not address:
             raise ImportError(f"{module} has no kernel {name!r}")

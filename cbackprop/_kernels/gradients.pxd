@@ -1,7 +1,7 @@
-"""The gradients of a dense layer's weights and biases, over panels, or a step of gradient descent along them."""
+"""The gradients of a dense layer's weights and biases, summed over rows or row by row; a step of gradient descent."""
 
 from cbackprop._kernels.simd cimport (
-    GRADIENT_ROWS, LANES, TILE_PANELS, VECTORS, hset, real_t, some_vec, vec, vfma, vload, vset, vstore,
+    GRADIENT_ROWS, LANES, TILE_PANELS, VECTOR_LANES, VECTORS, hset, real_t, some_vec, vec, vfma, vload, vset, vstore,
 )
 from cbackprop._kernels.table cimport Step
 from cbackprop._kernels.tiles cimport columns_at_once, gradient_tile, tile_height
@@ -56,7 +56,8 @@ cdef inline void dense_gradients(
             a = <const real_t*>(activations + q * act_stride)
             p = first
             while p < last:
-                columns = columns_at_once(n_out - p * LANES)
+                # the panels of the next turn are not this one's
+                columns = columns_at_once(min(n_out, last * LANES) - p * LANES)
                 d = <const real_t*>(deltas + p * stride)
                 target = <real_t*>(out + p * n_in + q * LANES)
                 if columns == TILE_PANELS * LANES:
@@ -110,3 +111,46 @@ cdef inline void dense_bias_gradients(
     while p < out_panels:
         bias_panels(<const real_t*>(deltas + p * stride), stride * LANES, n_rows, 1, step, <real_t*>(out + p))
         p += 1
+
+
+cdef inline void outer_products(
+    const lanes_t* activations,  # (ceil(n_in / LANES), stride)
+    const lanes_t* deltas,  # (ceil(n_out / LANES), stride)
+    Py_ssize_t stride, Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t n_rows,
+    lanes_t* out,  # (n_rows, row_size) numbers, the first (n_in + 1) * n_out of each row overwritten
+    Py_ssize_t row_size,
+) noexcept nogil:
+    """out[r] := the gradients of row r alone: its weights', activations[r, i] * deltas[r, j], then its biases'"""
+    cdef const real_t* a
+    cdef const real_t* d
+    cdef real_t* target
+    cdef real_t factor
+    cdef Py_ssize_t r, i, _p, v, j, full = n_out // LANES
+    for r in range(n_rows):
+        a = <const real_t*>(activations + r)
+        target = <real_t*>out + r * row_size
+        for i in range(n_in + 1):
+            factor = a[i // LANES * stride * LANES + i % LANES] if i < n_in else <real_t>1
+            d = <const real_t*>(deltas + r)
+            for _p in range(full):
+                for v in range(VECTORS):
+                    vstore(target + v * VECTOR_LANES, vset(factor) * vload(d + v * VECTOR_LANES))
+                d += stride * LANES
+                target += LANES
+            for j in range(n_out - full * LANES):
+                target[j] = factor * d[j]
+            target += n_out - full * LANES
+
+
+cdef inline void scale_rows(
+    const lanes_t* numbers,  # n_rows numbers
+    Py_ssize_t n_rows,
+    lanes_t* rows,  # (n_rows,), updated
+) noexcept nogil:
+    """rows[r] *= numbers[r]"""
+    cdef real_t* x = <real_t*>rows
+    cdef Py_ssize_t r, _v
+    for r in range(n_rows):
+        for _v in range(VECTORS):
+            vstore(x, vset((<const real_t*>numbers)[r]) * vload(x))
+            x += VECTOR_LANES

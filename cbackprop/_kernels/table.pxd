@@ -2,7 +2,7 @@
 
 Pointers to lanes_t are panels, but where a comment says numbers: those are plain arrays in the variant's precision.
 The formulas stand where the functions are: products.pxd, direct.pxd, gradients.pxd, passes.pxd, losses.pxd,
-updates.pxd, rows.pxd, sparse.pxd.
+updates.pxd, rows.pxd, sparse.pxd, cholesky.pxd.
 """
 
 from libc.stdint cimport int32_t
@@ -57,6 +57,10 @@ ctypedef void (*activate_t)(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
 ctypedef void (*derivative_t)(
     const lanes_t* activations, Py_ssize_t n_rows, lanes_t* deltas) noexcept nogil
 
+ctypedef void (*tangent_t)(
+    const lanes_t* activations, const lanes_t* tangents, Py_ssize_t n_rows,
+    lanes_t* deltas, lanes_t* tangent_deltas) noexcept nogil
+
 ctypedef double (*loss_t)(
     lanes_t* outputs, const lanes_t* targets, const lanes_t* weights,
     Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit, lanes_t* deltas) noexcept nogil
@@ -95,10 +99,13 @@ cdef struct Kernels:
     # NULL where there is nothing to do (identity) or no pass by panels (softmax)
     activate_t[7] activate
     derivative_t[7] derivative
+    tangent_t[7] tangent
     loss_t[4] loss
     update_t[10] update
 
     void (*softmax)(lanes_t* rows, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows) noexcept nogil
+    void (*softmax_backward)(
+        const lanes_t* outputs, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, lanes_t* deltas) noexcept nogil
 
     void (*forward)(
         const lanes_t* inputs, Py_ssize_t in_stride, const lanes_t* weights, const lanes_t* biases,
@@ -116,6 +123,9 @@ cdef struct Kernels:
     void (*bias_gradients)(
         const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t out_panels, Py_ssize_t n_rows,
         const Step* step, lanes_t* out) noexcept nogil
+    void (*outer_products)(
+        const lanes_t* activations, const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t n_in, Py_ssize_t n_out,
+        Py_ssize_t n_rows, lanes_t* out, Py_ssize_t row_size) noexcept nogil
     void (*few_forward)(
         const lanes_t* inputs, Py_ssize_t in_stride, const lanes_t* weights, const lanes_t* biases,
         Py_ssize_t in_panels, Py_ssize_t n_out, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
@@ -162,8 +172,13 @@ cdef struct Kernels:
     void (*combine)(
         double a, const lanes_t* x, double b, const lanes_t* y, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
     double (*dot)(const lanes_t* x, const lanes_t* y, Py_ssize_t n_rows) noexcept nogil
+    void (*scale_rows)(const lanes_t* numbers, Py_ssize_t n_rows, lanes_t* rows) noexcept nogil
     double (*sum_of_squares)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
     bint (*all_finite)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
+
+    bint (*cholesky_rows)(
+        Py_ssize_t first, Py_ssize_t n_rows, Py_ssize_t n_panels, Py_ssize_t stride, lanes_t* square) noexcept nogil
+    void (*solve_upper)(const lanes_t* square, Py_ssize_t stride, Py_ssize_t n, lanes_t* out) noexcept nogil
 
     double (*online)(const Online* job) noexcept nogil
 

@@ -73,6 +73,13 @@ cdef class Bench:
     def derivative(self, name, activations, Py_ssize_t n_rows, deltas):
         self.kernels.derivative[<int>ACTIVATIONS.index(name)](at(activations), n_rows, at(deltas))
 
+    def tangent(self, name, activations, tangents, Py_ssize_t n_rows, deltas, tangent_deltas):
+        self.kernels.tangent[<int>ACTIVATIONS.index(name)](
+            at(activations), at(tangents), n_rows, at(deltas), at(tangent_deltas))
+
+    def softmax_backward(self, outputs, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, deltas):
+        self.kernels.softmax_backward(at(outputs), stride, n_out, n_rows, at(deltas))
+
     def softmax(self, rows, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows):
         self.kernels.softmax(at(rows), stride, n_out, n_rows)
 
@@ -155,6 +162,10 @@ cdef class Bench:
         self.kernels.sparse_step(
             &rows, n_rows, first_column, last_column, n_out, few, &c_step, at(gradients), at(weights))
 
+    def outer_products(self, activations, deltas, Py_ssize_t stride, Py_ssize_t n_in, Py_ssize_t n_out,
+                       Py_ssize_t n_rows, out, Py_ssize_t row_size):
+        self.kernels.outer_products(at(activations), at(deltas), stride, n_in, n_out, n_rows, at(out), row_size)
+
     def gather(self, source, Py_ssize_t n_columns, order, Py_ssize_t n_rows, out, Py_ssize_t stride):
         return self.kernels.gather(at(source), n_columns, <const Py_ssize_t*>at(order), n_rows, at(out), stride)
 
@@ -187,6 +198,15 @@ cdef class Bench:
 
     def dot(self, x, y, Py_ssize_t n_rows):
         return self.kernels.dot(at(x), at(y), n_rows)
+
+    def scale_rows(self, numbers, Py_ssize_t n_rows, rows):
+        self.kernels.scale_rows(at(numbers), n_rows, at(rows))
+
+    def cholesky_rows(self, Py_ssize_t first, Py_ssize_t n_rows, Py_ssize_t n_panels, Py_ssize_t stride, square):
+        return self.kernels.cholesky_rows(first, n_rows, n_panels, stride, at(square))
+
+    def solve_upper(self, square, Py_ssize_t stride, Py_ssize_t n, out):
+        self.kernels.solve_upper(at(square), stride, n, at(out))
 
     def sum_of_squares(self, rows, Py_ssize_t n_rows):
         return self.kernels.sum_of_squares(at(rows), n_rows)

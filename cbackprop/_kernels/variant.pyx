@@ -5,12 +5,14 @@ setup.py copies this file once for each variant and compiles each copy with the 
 
 from cpython.pycapsule cimport PyCapsule_New
 
-from cbackprop._kernels cimport direct, gradients, losses, online, passes, products, rows, sparse, updates
+from cbackprop._kernels cimport (
+    cholesky, direct, gradients, losses, online, passes, products, rows, sparse, updates,
+)
 from cbackprop._kernels.elementary cimport log1p_unit_, log_
 from cbackprop._kernels.simd cimport (
     LANES, TILE_PANELS, VECTOR_LANES, VECTORS, real_t, vload, vstore,
 )
-from cbackprop._kernels.table cimport Kernels, activate_t, derivative_t
+from cbackprop._kernels.table cimport Kernels, activate_t, derivative_t, tangent_t
 from cbackprop._typedefs cimport lanes_t
 
 
@@ -44,16 +46,22 @@ kernels.derivative = [
     <derivative_t>NULL, passes.sigmoid_backward, passes.tanh_backward, passes.relu_backward,
     passes.softsign_backward, passes.exp_backward, <derivative_t>NULL,
 ]
+kernels.tangent = [
+    <tangent_t>NULL, passes.sigmoid_tangent, passes.tanh_tangent, passes.relu_tangent,
+    passes.softsign_tangent, passes.exp_tangent, <tangent_t>NULL,
+]
 kernels.loss = [losses.squared_error, losses.log_loss, losses.binary_log_loss, losses.poisson]
 kernels.update = [
     updates.sgd, updates.momentum, updates.nesterov, updates.adam, updates.adam, updates.rmsprop,
     updates.rprop_minus, updates.rprop_plus, updates.rprop_iminus, updates.rprop_iplus,
 ]
 kernels.softmax = passes.softmax_forward
+kernels.softmax_backward = passes.softmax_backward
 kernels.forward = products.dense_forward
 kernels.deltas_below = products.dense_deltas_below
 kernels.gradients = gradients.dense_gradients
 kernels.bias_gradients = gradients.dense_bias_gradients
+kernels.outer_products = gradients.outer_products
 kernels.few_forward = products.few_forward
 kernels.direct_forward = direct.direct_forward
 kernels.sparse_forward = sparse.sparse_forward
@@ -71,8 +79,11 @@ kernels.clear_lanes = rows.clear_lanes
 kernels.add_rows = updates.add_rows
 kernels.combine = updates.combine
 kernels.dot = updates.dot
+kernels.scale_rows = gradients.scale_rows
 kernels.sum_of_squares = updates.sum_of_squares
 kernels.all_finite = updates.all_finite
+kernels.cholesky_rows = cholesky.cholesky_rows
+kernels.solve_upper = cholesky.solve_upper
 kernels.online = online.online
 kernels.log = log_rows
 kernels.log1p = log1p_rows

@@ -101,6 +101,17 @@ def main():
         loss, gradient = network.loss_and_gradient(X, y, weight, reduction)
         found[case + "loss and gradient"] = sha256(loss, gradient)
         found[case + "deltas"] = sha256(*network.deltas(X, y), network.input_gradient(X, y))
+        few = X[:5], y[:5]
+        v = np.random.default_rng(number).normal(size=network.n_parameters)
+        second = network.hessian_vector_product(X, y, v, weight, reduction)
+        found[case + "derivatives"] = sha256(
+            network.per_sample_gradients(*few),
+            network.input_jacobian(few[0]),
+            second,
+            *(network.jacobian(few[0]) if network.n_parameters < 10_000 else ()),
+        )
+        if network.loss == "squared_error" and network.n_parameters < 2000:
+            found[case + "square"] = sha256(*network.gauss_newton(X, y, weight))
         losses = network.train(
             X, y, optimizer=optimizer, n_epochs=3, random_state=number, **arguments
         )

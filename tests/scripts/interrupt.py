@@ -138,6 +138,13 @@ def huge():
     for name in ("loss_value", "loss_and_gradient", "deltas", "input_gradient"):
         found[name] = delays(lambda name=name: getattr(network, name)(X, y), (0.3,))
     found["predict"] = delays(lambda: network.predict(X), (0.3,))
+    found["input_jacobian"] = delays(lambda: network.input_jacobian(X), (0.3,))
+    found["per_sample_gradients"] = delays(
+        lambda: network.per_sample_gradients(X[:2], y[:2]), (0.3,)
+    )
+    found["hessian_vector_product"] = delays(
+        lambda: network.hessian_vector_product(X, y, before), (0.4, 1.5)
+    )
     assert np.array_equal(network.parameters, before)
     assert trains_on(network, optimizers["descent"], X[:8], y[:8])
     return found
@@ -190,12 +197,19 @@ def rows():
     network = Network((32, 256, 1), dtype="float32", random_state=0)
     X = rng.standard_normal(size=(600_000, 32), dtype="float32")
     y = X.sum(axis=1)
+    smaller = Network((32, 32, 1), dtype="float32", random_state=0)
     found = {
         "predict": delays(lambda: network.predict(X), (0.12, 0.2)),
         "loss_value": delays(lambda: network.loss_value(X, y), (0.12, 0.2)),
         "loss_and_gradient": delays(lambda: network.loss_and_gradient(X, y), (0.12, 0.2)),
         "deltas": delays(lambda: network.deltas(X, y), (0.12, 0.2)),
         "input_gradient": delays(lambda: network.input_gradient(X, y), (0.12, 0.2)),
+        "input_jacobian": delays(lambda: network.input_jacobian(X), (0.12, 0.2)),
+        "jacobian": delays(lambda: network.jacobian(X[:2000]), (0.12,)),
+        "hessian": delays(
+            lambda: network.hessian_vector_product(X, y, network.parameters), (0.12, 0.2)
+        ),
+        "gauss_newton": delays(lambda: smaller.gauss_newton(X, y), (0.12, 0.2)),
         "activations": delays(lambda: network.activations(X[:100_000]), (0.12, 0.2)),
     }
     assert trains_on(network, Adam(), X[:100], y[:100])

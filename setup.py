@@ -138,7 +138,7 @@ def extensions():
                 [
                     *("_memory", "_threads", "activations", "dense", "sparse", "losses"),
                     *("backprop", "optimizers", "team", "training", "predicting", "derivatives"),
-                    "conjugate_gradient",
+                    *("conjugate_gradient", "levenberg_marquardt"),
                 ]
             ),
             SAFE | FAST,

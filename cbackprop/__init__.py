@@ -5,6 +5,7 @@ __version__ = "0.1.0"
 try:
     from cbackprop.conjugate_gradient import ScaledConjugateGradient
     from cbackprop.lbfgs import LBFGS
+    from cbackprop.levenberg_marquardt import BayesianRegularization, LevenbergMarquardt
     from cbackprop.network import Network
     from cbackprop.optimizers import SGD, Adam, AdamW, RMSprop, Rprop
     from cbackprop.training import TrainingState
@@ -24,6 +25,8 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "BayesianRegularization",
+    "LevenbergMarquardt",
     "MLPClassifier",
     "MLPRegressor",
     "Network",

@@ -131,7 +131,7 @@ cdef run(
     cdef Py_ssize_t n_rows = max(training.batch_size, validation[0].shape[0] if validation else 0)
     training.fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS and not optimizer.whole_set
     cdef Call call = Call(
-        plan, parameters, n_rows, *data, keep_deltas=n_threads > 1,
+        plan, parameters, n_rows, *data, keep_deltas=n_threads > 1 or optimizer.whole_set,
         n_sums=0 if training.fused and not isinstance(data[0], checks.SparseRows) else n_sums(training.batch_size))
     cdef Block private = Block(plan.parameter_rows * training.update.n_states)
     cdef Block best = Block(plan.parameter_rows if validation else 0)

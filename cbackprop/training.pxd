@@ -60,6 +60,7 @@ cdef class Training:
     cdef double tol  # NaN: never stop early
     cdef double n_iter_no_change, best_loss
     cdef Py_ssize_t n_bad_epochs
+    cdef bint finished  # there is nothing to gain any more, an `epoch` found
     cdef bint adaptive  # divide the learning rate where training would end
     cdef bint fused  # one block and the plain rule: the step is taken where the gradients are computed
     cdef bint online  # row by row in the kernel for the smallest networks

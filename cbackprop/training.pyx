@@ -187,6 +187,8 @@ cdef class Training:
         self.best_loss = min(loss, self.best_loss)
         if loss <= self.target_loss:
             return REACHED
+        if self.finished:
+            return CONVERGED
         if self.n_bad_epochs > self.n_iter_no_change:
             if not self.adaptive or self.update.learning_rate <= SMALLEST_RATE:
                 return CONVERGED

@@ -20,7 +20,7 @@ FLOORS = (
     ("_kernels", "_memory", "_watch", "_guard", "_float_mode", "_checks", "_threads", "_cpus"),
     ("dense", "sparse", "activations", "losses", "optimizers", "backprop", "team"),
     ("training", "predicting", "derivatives"),
-    ("conjugate_gradient", "lbfgs"),
+    ("conjugate_gradient", "levenberg_marquardt", "lbfgs"),
     ("_call",),
     ("_train",),
     ("network",),

@@ -89,7 +89,7 @@ def test_every_extension_is_there():
         *("_memory", "_threads", "activations", "dense", "sparse", "losses", "backprop"),
         "optimizers",
         *("team", "training", "predicting", "derivatives"),
-        *("conjugate_gradient", "_call", "_train", "network"),
+        *("conjugate_gradient", "levenberg_marquardt", "_call", "_train", "network"),
         *("_kernels/dispatch", "_kernels/testing"),
     }
     variants = {

@@ -252,6 +252,22 @@ def test_it_ends_at_a_minimum():
     np.testing.assert_allclose(network.parameters, before, rtol=1e-6)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_it_ends_where_the_gradient_is_small(reduction, alpha):
+    X, y = problem()
+    gradient = make_network().loss_and_gradient(X, y, reduction=reduction)[1]
+    of_weights = ByHand(make_network(), X, y, alpha=alpha).decays * make_network().parameters
+    norm = np.linalg.norm(gradient + of_weights / (40 if reduction == "mean" else 1))
+    for min_grad, n_epochs in ((norm * 1.001, 1), (norm * 0.999, 2)):
+        network, optimizer = make_network(), LevenbergMarquardt(min_grad=min_grad)
+        losses = network.train(
+            *(X, y), optimizer=optimizer, n_epochs=2, reduction=reduction, alpha=alpha
+        )
+        assert len(losses) == n_epochs
+        assert (network == make_network()) == (n_epochs == 1)
+
+
 def test_a_loss_that_is_infinite():
     network, optimizer = Network((1, 1), random_state=0), LevenbergMarquardt()
     before = network.parameters.copy()

@@ -4,6 +4,7 @@ Run under different instruction sets by test_bits.py. Which networks these are i
 generators and depends on nothing else.
 """
 
+import copy
 import hashlib
 import json
 
@@ -112,6 +113,11 @@ def main():
         )
         if network.loss == "squared_error" and network.n_parameters < 2000:
             found[case + "square"] = sha256(*network.gauss_newton(X, y, weight))
+            if network.dtype == "float64":
+                twin, bayesian = copy.deepcopy(network), cbackprop.BayesianRegularization()
+                twin.train(X, y, optimizer=bayesian, n_epochs=3, sample_weight=weight)
+                numbers = bayesian.n_effective, bayesian.alpha, bayesian.beta
+                found[case + "Bayesian"] = sha256(twin.parameters, *numbers)
         losses = network.train(
             X, y, optimizer=optimizer, n_epochs=3, random_state=number, **arguments
         )

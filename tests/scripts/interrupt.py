@@ -17,7 +17,7 @@ from functools import partial
 
 import numpy as np
 
-from cbackprop import SGD, Adam, Network, ScaledConjugateGradient
+from cbackprop import SGD, Adam, LevenbergMarquardt, Network, ScaledConjugateGradient
 
 TRIES = 3
 BOUND = 0.1
@@ -198,6 +198,7 @@ def rows():
     X = rng.standard_normal(size=(600_000, 32), dtype="float32")
     y = X.sum(axis=1)
     smaller = Network((32, 32, 1), dtype="float32", random_state=0)
+    double = Network((32, 32, 1), random_state=0)
     found = {
         "predict": delays(lambda: network.predict(X), (0.12, 0.2)),
         "loss_value": delays(lambda: network.loss_value(X, y), (0.12, 0.2)),
@@ -208,6 +209,9 @@ def rows():
         "jacobian": delays(lambda: network.jacobian(X[:2000]), (0.12,)),
         "hessian": delays(
             lambda: network.hessian_vector_product(X, y, network.parameters), (0.12, 0.2)
+        ),
+        "Levenberg-Marquardt": delays(
+            lambda: double.train(X, y, optimizer=LevenbergMarquardt()), (0.12, 0.5)
         ),
         "gauss_newton": delays(lambda: smaller.gauss_newton(X, y), (0.12, 0.2)),
         "activations": delays(lambda: network.activations(X[:100_000]), (0.12, 0.2)),

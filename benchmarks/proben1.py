@@ -9,8 +9,8 @@ squared error percentages, 100 times the mean of (output - target) ** 2.
 First the report's recipe (`train_as_reported`): RPROP on the whole training set, softsign hidden
 units, squared error, small initial weights, stopped by the validation error. What the report
 leaves open is as its figures are met best. Where a gradient changes its sign, the weight is set
-back if the loss has risen, else it waits for a step (Rprop's variant iplus): set back always, as
-in the paper of 1993, it misses three problems at least, never set back (iminus) it misses one.
+back if the loss has risen, else it waits for a step (Rprop's variant iplus). Set back always, as
+in the paper of 1993, building3 and heartac3 are missed; never set back (iminus), building3 is.
 An epoch's validation error is that of the same weights as its training error, those before its
 update.
 

@@ -14,13 +14,13 @@ in the paper of 1993, building3 and heartac3 are missed; never set back (iminus)
 An epoch's validation error is that of the same weights as its training error, those before its
 update.
 
-Then one recipe for all problems (`choose`, `train_as_chosen`): softmax and log
-loss for classes, else sigmoid outputs and their log loss; inputs standardised by the training
-part; weight decay; RPROP. Hidden layers, their activation, decay and the number of epochs are
-chosen for each problem by the validation error of a few networks trained on the training part;
-each run then trains five networks with other initial weights on the training and validation parts
-together for so many epochs, and their mean outputs are its model's. There are a fifth as many
-runs as of the report's recipe. The test part is looked at when that is done.
+Then one recipe for all problems (`choose`, `train_as_chosen`): softmax and log loss for classes,
+else sigmoid outputs and their log loss; inputs standardised by the training part; weight decay;
+RPROP. Hidden layers, their activation, decay and the number of epochs are chosen for each problem
+by the validation error of a few networks trained on the training part; each run then trains five
+networks with other initial weights on the training and validation parts together for so many
+epochs, and their mean outputs are its model's. There are a fifth as many runs as of the report's
+recipe. The test part is looked at when that is done.
 
 That recipe was fixed with single networks first, and their test errors, which are in the result,
 too, were looked at; the mean of five is the second and last attempt. All else is as it was.

@@ -319,7 +319,8 @@ def proben1_section(result, folder):
     yield (
         "RPROP on the whole training part, softsign hidden units, squared error, stopped by the "
         "validation error as the report says. Of Rprop's variants it is iplus: the report does not "
-        "say which, and of those tried this one meets its figures best. The difference is in standard errors of it."
+        "say which, and of those tried this one meets its figures best. The difference is in "
+        "standard errors of it."
     )
     yield ""
     lines = [["problem", "hidden", "published", "ours", "difference"]]

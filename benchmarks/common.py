@@ -72,7 +72,8 @@ def of_process(code, *args):
     """The numbers that a new process prints; it can import the scripts of this folder."""
     code = f"import sys\nsys.path.insert(0, {str(HERE)!r})\n{code}"
     command = [sys.executable, "-c", code, *map(str, args)]
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    # there: what is imported is what is installed, and not the folder it was called from
+    finished = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE)
     return [float(word) for word in finished.stdout.split()]
 
 

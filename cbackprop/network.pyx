@@ -716,12 +716,12 @@ cdef class Network:
         finally:
             if leave:
                 leave_reader(&self._guard)
-        return _restore, (
+        return restore, (
             type(self), self.layer_sizes, self.activation, self.output_activation, self.loss, self.dtype.name, values,
         ), getattr(self, "__dict__", None)
 
 
-def _restore(kind, layer_sizes, activation, output_activation, loss, dtype, parameters):
+def restore(kind, layer_sizes, activation, output_activation, loss, dtype, parameters):
     """A network out of its pickle."""
     cdef Network network = kind.__new__(kind)
     network._build(layer_sizes, activation, output_activation, loss, dtype)

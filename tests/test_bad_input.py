@@ -1259,3 +1259,29 @@ class TestBackprop:
 
 def replaced(parts, k, part):
     return [*parts[:k], part, *parts[k + 1 :]]
+
+
+# ---- a network that was never built ----
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda network: network.predict([[1.0]]),
+        lambda network: network.predict(np.ones((1, 1))),
+        lambda network: network.activations([[1.0]]),
+        lambda network: network.loss_value([[1.0]], [1.0]),
+        lambda network: network.loss_and_gradient([[1.0]], [1.0]),
+        lambda network: network.deltas([[1.0]], [1.0]),
+        lambda network: network.input_gradient([[1.0]], [1.0]),
+        lambda network: network.jacobian([[1.0]]),
+        lambda network: network.train([[1.0]], [1.0], optimizer=SGD(0.1)),
+        lambda network: network.parameters.size,
+        lambda network: network.weights[0],
+        lambda network: pickle.dumps(network),
+        lambda network: network == Network((1, 1)),
+    ],
+)
+def test_a_network_without_init_is_no_crash(use):
+    with pytest.raises((TypeError, AttributeError)):
+        use(Network.__new__(Network))

@@ -157,16 +157,22 @@ def test_the_jobs_of_both_have_goals_and_do_the_same(script):
         fits.measure_job(other, both, 2)
 
 
+PEAK = """
+import common
+import numpy as np
+
+def work():
+    kept.append(np.ones(1 << 20))
+    np.ones(1 << 21)
+
+kept = []
+print(*common.rise_of_memory(work))
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
 def test_the_peak_of_memory_is_found(script):
-    common = script("common")
-
-    def work():
-        kept.append(np.ones(1 << 20))
-        np.ones(1 << 21)
-
-    kept = []
-    peak, left = common.rise_of_memory(work)
+    peak, left = script("common").of_process(PEAK)
     # Linux counts in portions
     assert peak == pytest.approx(24 * 1024, abs=1024)
     assert left == pytest.approx(8 * 1024, abs=1024)

@@ -183,7 +183,12 @@ def test_skops(classifier):
     classifier.fit(X, LABELS)
     data = skops.dumps(classifier)
     again = skops.loads(data, trusted=skops.get_untrusted_types(data=data))
-    assert_array_equal(again.predict(X), classifier.predict(X))
+    assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
+    data = skops.dumps(classifier.partial_fit(X, LABELS))
+    again = skops.loads(data, trusted=skops.get_untrusted_types(data=data))
+    for model in (again, classifier):
+        model.partial_fit(X, LABELS)
+    assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
 
 
 # ---- names of columns ----

@@ -166,6 +166,7 @@ def fits_with(blas, folder):
             "OPENBLAS_CORETYPE": blas,
             "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
         },
+        cwd=folder,
         check=True,
     )  # fmt: skip
     values = np.load(path)

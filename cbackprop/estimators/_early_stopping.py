@@ -41,7 +41,7 @@ def _check_strata(strata, n_train, n_validation):
     if numbers.min() < 2 or min(n_train, n_validation) < len(numbers):
         raise ValueError(
             f"early_stopping needs two rows of each class, and one of each in both parts: y has "
-            f"{numbers.tolist()} rows of its classes, to be split into {n_train} and {n_validation}"
+            f"{numbers.tolist()} rows of its classes, of which {n_validation} are for validation"
         )
 
 

@@ -32,7 +32,7 @@ from cbackprop.estimators._validation import (
     check_sample_weight,
 )
 from cbackprop.lbfgs import minimize_loss
-from cbackprop.network import Network, loss_and_gradient_any_sign, train_with_order
+from cbackprop.network import Network, loss_and_gradient_any_sign, restore, train_with_order
 from cbackprop.optimizers import SGD, Adam
 from cbackprop.training import Progress, TrainingState
 
@@ -574,11 +574,28 @@ class _BaseMLP(contract.BaseEstimator):
         return scikit_learn.to_sklearn(self)
 
     def __getstate__(self):
-        """Without the optimizer, unless the last training was a `partial_fit`, which goes on."""
+        """Without the optimizer, unless the last training was a `partial_fit`, which goes on.
+
+        The network and the optimizer are tuples of plain values, which skops can keep, too.
+        """
         state = vars(self).copy()
-        if not state.get("_partially_fitted"):
-            state.pop("_optimizer", None)
+        optimizer = state.pop("_optimizer", None)
+        if "_network" in state:
+            state["_network"] = state["_network"].__reduce__()[1][1:]
+        if state.get("_partially_fitted"):
+            kind, *values = optimizer.__reduce__()
+            state["_optimizer"] = kind.__name__, *values
         return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        if "_network" in state:
+            state["_network"] = restore(Network, *state["_network"])
+        if "_optimizer" in state:
+            kind, values, remembered = state["_optimizer"]
+            optimizer = state["_optimizer"] = {"SGD": SGD, "Adam": Adam}[kind](*values)
+            optimizer.__setstate__(remembered)
+        vars(self).update(state)
 
     def __deepcopy__(self, memo):
         again = memo[id(self)] = type(self).__new__(type(self))

@@ -4,7 +4,8 @@ import warnings
 
 import numpy as np
 
-from cbackprop import SGD, MLPClassifier, MLPRegressor, Network
+import cbackprop
+from cbackprop import SGD, Network
 from cbackprop.cli.peers.base import Peer, Predictor
 from cbackprop.cli.workloads import LEARNING_RATE, SHUFFLE_SEED
 
@@ -71,11 +72,12 @@ class EstimatorPredictor(Predictor):
     """`predict` of a regressor, or `predict_proba` of a classifier."""
 
     name = "estimator"
-    kinds = MLPRegressor, MLPClassifier
 
     def __init__(self, problem):
         super().__init__(problem)
-        estimator = estimator_of(problem, self.kinds, max_iter=1)
+        # asked for here only: scikit-learn is loaded with them
+        kinds = cbackprop.MLPRegressor, cbackprop.MLPClassifier
+        estimator = estimator_of(problem, kinds, max_iter=1)
         n_features, *_, n_outputs = problem.layer_sizes
         n_rows = max(2, n_outputs)
         with warnings.catch_warnings():

@@ -9,7 +9,7 @@ from cbackprop.cli.terminal import in_microseconds, in_times
 
 OWN, OTHERS = "#c2410c", "#94a3b8"
 OURS = {"cbackprop": OWN, "without out=": "#fdba74", "estimator": "#fdba74"}
-SETS = "#c2410c", "#f59e0b", "#475569", "#94a3b8"  # one a set of results
+SETS = "#c2410c", "#f59e0b", "#475569", "#94a3b8", "#15803d", "#86efac"  # one a set of results
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -80,7 +80,7 @@ def draw_panel(panel, row):
 @mpl.rc_context(STYLE)
 def draw_shares(results, path):
     """Share of the FMA peak of each workload; a colour for each set of results."""
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
     axes = figure.subplots()
     names = list(dict.fromkeys(row["name"] for rows in results.values() for row in rows))
     width = 0.8 / len(results)
@@ -88,12 +88,12 @@ def draw_shares(results, path):
         places = [names.index(row["name"]) + (k - (len(results) - 1) / 2) * width for row in rows]
         shares = [100 * share_of_peak(row) for row in rows]
         bars = axes.bar(places, shares, width=0.9 * width, color=SETS[k % len(SETS)], label=label)
-        axes.bar_label(bars, fmt="%.1f", fontsize=7, padding=1)
+        axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylim(0, 100)
     axes.set_ylabel("% of the FMA peak")
     axes.set_title("Share of peak, training", loc="left")
-    axes.legend(frameon=False, loc="upper left")
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
     axes.tick_params(axis="x", length=0)
     save(figure, path)
 

@@ -5,7 +5,7 @@ from scaling import off_the_line
 from threads import best_round, default_over_one
 
 from cbackprop.cli.bench import share_of_peak, units_of
-from cbackprop.cli.terminal import in_times
+from cbackprop.cli.terminal import in_microseconds, in_times
 
 # Of a step of training: nanoseconds at most (float32), or the share of the FMA peak at least; and
 # how many times the fastest peer's time it is to be.
@@ -90,7 +90,8 @@ def fit_goals(result):
         peaks = theirs["peak_kilobytes"], own["peak_kilobytes"]
         yield [
             row["name"],
-            *(f"{1e3 * side['seconds_min']:.3g}" for side in (theirs, own)),
+            # a thousandth of it in microseconds: milliseconds
+            *(in_microseconds(side["seconds_min"] / 1e3) for side in (theirs, own)),
             f"≥ {goal}×",
             cell(in_times(ratio), ratio >= goal),
             f"{peaks[0]:,.0f}",

@@ -27,9 +27,9 @@ PACKAGE = Path(cbackprop.__file__).parent
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(cbackprop.__path__, "cbackprop.")
-    if not module.name.startswith(
-        ("cbackprop._kernels._", "cbackprop.cli.peers.")
-    )  # other libraries
+    if not module.name.startswith(  # other libraries
+        ("cbackprop._kernels._", "cbackprop.cli.peers.", "cbackprop.estimators._sklearn")
+    )
     and "__main__" not in module.name
 ]
 

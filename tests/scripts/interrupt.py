@@ -19,7 +19,7 @@ import numpy as np
 
 from cbackprop import SGD, Adam, LevenbergMarquardt, Network, ScaledConjugateGradient
 
-TRIES = 5
+TRIES = 3
 BOUND = 0.1
 FOREVER = 10**9
 # Rows that want different answers to the same question: learning them never comes to an end.

@@ -4,6 +4,7 @@ import copy
 import doctest
 import importlib.machinery
 import importlib.metadata
+import importlib.util
 import inspect
 import json
 import os
@@ -27,9 +28,10 @@ PACKAGE = Path(cbackprop.__file__).parent
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(cbackprop.__path__, "cbackprop.")
-    if not module.name.startswith(  # other libraries
-        ("cbackprop._kernels._", "cbackprop.cli.peers.", "cbackprop.estimators._sklearn")
-    )
+    if not module.name.startswith(
+        ("cbackprop._kernels._", "cbackprop.cli.peers.")
+    )  # other libraries
+    and (module.name != "cbackprop.estimators._sklearn" or importlib.util.find_spec("sklearn"))
     and "__main__" not in module.name
 ]
 

@@ -32,8 +32,8 @@ cdef extern from *:
     bint cbackprop_is_set(const bint* flag) noexcept nogil
 
 cdef enum:
-    # Multiply-adds between two looks at the clock: well under 10 ms on the slowest instruction set.
-    WORK_BETWEEN_LOOKS = 1 << 24
+    # Multiply-adds between two looks at the clock: well under 5 ms on the slowest instruction set.
+    WORK_BETWEEN_LOOKS = 1 << 23
 
 cdef struct Watch:
     bint (*poll)(void* context) noexcept nogil  # lent by whoever owns Python; true: stop
@@ -53,7 +53,7 @@ cdef inline bint is_late(Watch* watch) noexcept nogil:
 
 
 cdef inline bint interrupted(Watch* watch, Py_ssize_t work) noexcept nogil:
-    """Whether to stop, `work` multiply-adds after the last call; polls every 50 ms"""
+    """Whether to stop, `work` multiply-adds after the last call; polls every 20 ms"""
     cdef double time
     watch.work += work
     if watch.work < WORK_BETWEEN_LOOKS:
@@ -66,7 +66,7 @@ cdef inline bint interrupted(Watch* watch, Py_ssize_t work) noexcept nogil:
     elif watch.poll != NULL:
         time = now()
         if time >= watch.next_poll:
-            watch.next_poll = time + 0.05
+            watch.next_poll = time + 0.02
             if watch.poll(watch.context):
                 cbackprop_set_flag(&watch.stopped)
     return watch.stopped

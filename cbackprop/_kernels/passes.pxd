@@ -209,7 +209,7 @@ cdef inline void softmax_rows(
         shift = vset(largest[r])
         for v in range(VECTORS):
             part[v] = vset(0)
-            for p in range(last + 1):
+            for p in range(last + (v * VECTOR_LANES < n_out - last * LANES)):
                 x = z + p * stride + r * LANES + v * VECTOR_LANES
                 e = vload(x) - shift
                 if p == last:
@@ -220,10 +220,12 @@ cdef inline void softmax_rows(
         totals[r] = vfold(part)
     for r in range(n_rows):
         divisor = vset(totals[r])
-        for p in range(last + 1):
-            for v in range(VECTORS):
+        for v in range(VECTORS):
+            for p in range(last + (v * VECTOR_LANES < n_out - last * LANES)):
                 x = z + p * stride + r * LANES + v * VECTOR_LANES
                 vstore(x, vload(x) / divisor)
+            if n_out - last * LANES <= v * VECTOR_LANES:
+                vstore(z + last * stride + r * LANES + v * VECTOR_LANES, vset(0))
 
 
 cdef inline void softmax_forward(

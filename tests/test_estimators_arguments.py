@@ -130,6 +130,7 @@ def test_numbers_may_be_strings_or_objects(kind, dtype):
     model = make_model(kind).fit(X.astype(dtype), TARGETS[kind].astype(object))
     assert_array_equal(model.coefs_[0], plain.coefs_[0])
     assert_array_equal(model.predict(X.astype(object)), plain.predict(X))
+    assert_array_equal(model.predict(list(X.astype(object))), plain.predict(X))
     with pytest.raises(ValueError, match="dtype='numeric' is not compatible"):
         model.predict(X.astype(str))
 

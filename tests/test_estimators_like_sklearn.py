@@ -323,6 +323,15 @@ def test_bad_rows_that_are_held_back_are_found(where, monkeypatch):
 # ---- warm_start and partial_fit ----
 
 
+def test_times_are_not_the_numbers_that_they_equal():
+    X, y = make_data("classes")
+    numbers = np.unique(y, return_inverse=True)[1]
+    for estimator in make_pair("classes", warm_start=True):
+        fit_pair(estimator, estimator, X, numbers)
+        with pytest.raises(ValueError, match="same classes as in the previous call"):
+            estimator.fit(X, numbers.astype("m8[s]"))
+
+
 @pytest.mark.parametrize("task", TASKS[3:])
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_labels_of_later_fits_are_checked_as_by_scikit_learn(task, warm_start):

@@ -191,7 +191,7 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
         )
 
     def _check_known(self, found, classes, complete):
-        if complete and not np.array_equal(found, classes):
+        if complete and set(found) != set(classes):  # as scikit-learn: times are no numbers
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
                 f"call to fit. Previously got {classes}, `y` has {found}"

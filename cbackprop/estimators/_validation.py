@@ -172,7 +172,9 @@ def check_features(estimator, X):
     """X for a fitted estimator."""
     if is_plain(X, "fd") and X.ndim == 2 and fits_the_last(X, estimator):
         return X
-    return contract.validate_data(estimator, as_native(X), reset=False, accept_sparse=SPARSE)
+    X = contract.validate_data(estimator, as_native(X), reset=False, accept_sparse=SPARSE)
+    # a list of objects stays what it is there
+    return X.astype(np.float64) if X.dtype == object else X
 
 
 def check_data(estimator, X, y, going_on):

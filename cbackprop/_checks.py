@@ -20,6 +20,8 @@ def as_array(name, value, dtype):
         raise ValueError(f"{name} is not an array: {error}") from error
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+        return array  # what follows takes longer than a step
     with np.errstate(over="ignore", invalid="ignore"):
         # a number too large for dtype becomes infinite, and is found with the others
         return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])

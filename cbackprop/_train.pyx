@@ -98,7 +98,8 @@ def train(
         order = checks.as_order(order, training.n_samples)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
-    random_state = checks.as_random_state(random_state)
+    if shuffle or random_state is not None:  # seeding one takes longer than many steps
+        random_state = checks.as_random_state(random_state)
     work = work_of_a_row(data[0], parameters.size, plan.layers[0].n_out)
     n_threads, n_cpus = as_n_threads(n_threads, 3 * min(training.batch_size, <Py_ssize_t>BLOCK_ROWS) * work)
     if training.batch_size == 1:

@@ -1113,3 +1113,17 @@ def test_a_changed_learning_rate_is_that_of_the_next_training():
     train(expected, X, y, SGD(0.1))
     train(expected, X, y, SGD(0.02))
     assert_same_network(network, expected)
+
+
+def test_no_stream_is_seeded_where_nothing_is_drawn(monkeypatch):
+    """It would take longer than many a call."""
+    network, other = (Network((3, 4, 1), random_state=0) for _ in range(2))
+    X, y = np.ones((5, 3)), np.zeros(5)
+    other.train(X, y, optimizer=SGD(0.1), shuffle=False, random_state=7)
+
+    def seed(*_):
+        raise AssertionError("a RandomState was made")
+
+    monkeypatch.setattr(np.random, "RandomState", seed)
+    network.train(X, y, optimizer=SGD(0.1), shuffle=False)
+    assert network == other

@@ -220,24 +220,28 @@ def pair(kind, **changes):
     return kind(**parameters), theirs(**copy.deepcopy(parameters))
 
 
-# What the table of quirks fixes, in "Coming from scikit-learn": words of our exception, its class.
+# What the table of quirks fixes, in "Coming from scikit-learn": words of our exception, the class
+# and words of scikit-learn's.
 FIXED = {
-    "losses that are not finite end training": ("training diverged in epoch", None),
-    "also that by lbfgs": ("parameters must be finite", None),
-    "so do weights that are NaN": ("sample_weight must be finite", None),
-    "poisson losses of negative targets are NaN": ("y must be >= 0 for poisson", None),
-    "warm starts keep the number of outputs": ("cannot be trained further", None),
-    "float32 stays float32": ("must be finite in float32", None),
-    "a batch whose weights sum to zero changes nothing": (None, ZeroDivisionError),
+    "losses that are not finite end training": ("training diverged in epoch", None, ""),
+    "also that by lbfgs": ("parameters must be finite", None, ""),
+    "so do weights that are NaN": ("sample_weight must be finite", None, ""),
+    "poisson losses of negative targets are NaN": ("y must be >= 0 for poisson", None, ""),
+    "warm starts keep the number of outputs": ("cannot be trained further", None, ""),
+    "float32 stays float32": ("must be finite in float32", None, ""),
+    "a batch whose weights sum to zero changes nothing": (None, ZeroDivisionError, ""),
+    "a missing object in a list is a NaN": ("got NaN at", TypeError, "unsupported operand"),
 }
 
 
 def is_fixed(ours, theirs):
     """Whether the table of quirks says that these two differ."""
-    for words, kind in FIXED.values():
-        if (words and words in str(ours)) or (kind and isinstance(theirs, kind)):
-            return True
-    return False
+    return any(
+        (words is None or words in str(ours))
+        and (kind is None or isinstance(theirs, kind))
+        and their_words in str(theirs)
+        for words, kind, their_words in FIXED.values()
+    )
 
 
 def public_class(error):

@@ -1,4 +1,4 @@
-"""The charts of docs/benchmarks.md."""
+"""The charts of docs/benchmarks.md and docs/trainers.md."""
 
 import matplotlib as mpl
 import numpy as np
@@ -10,6 +10,14 @@ from cbackprop.cli.terminal import in_microseconds, in_times
 OWN, OTHERS = "#c2410c", "#94a3b8"
 OURS = {"cbackprop": OWN, "without out=": "#fdba74", "estimator": "#fdba74"}
 SETS = "#c2410c", "#f59e0b", "#475569", "#94a3b8", "#15803d", "#86efac"  # one a set of results
+TRAINERS = {
+    "SGD": "#94a3b8",
+    "Adam": "#475569",
+    "Rprop": "#15803d",
+    "ScaledConjugateGradient": "#86c5da",
+    "LBFGS": "#f59e0b",
+    "LevenbergMarquardt": OWN,
+}
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -130,4 +138,26 @@ def draw_scaling(result, path):
         panel.grid(alpha=0.2)
     panels[0].set_ylabel("microseconds a step")
     panels[0].legend(frameon=False)
+    save(figure, path)
+
+
+@mpl.rc_context(STYLE)
+def draw_trainers(rows, path):
+    """Loss against time, a panel for each problem."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    for panel, row in zip(figure.subplots(2, 2).ravel(), rows, strict=False):
+        for name, colour in TRAINERS.items():
+            if name in row["trainers"]:
+                one = row["trainers"][name]
+                milliseconds = [1e3 * second for second in one["seconds"]]
+                panel.loglog(milliseconds, one["losses"], color=colour, linewidth=1.5, label=name)
+        panel.axhline(row["target"], color=OTHERS, linewidth=0.7, linestyle=":")
+        panel.set_title(
+            f"{row['name']}, {'-'.join(map(str, row['layers']))}, {row['rows']:,} rows", loc="left"
+        )
+        panel.set_xlabel("milliseconds")
+        panel.set_ylabel("training loss")
+        panel.grid(alpha=0.2)
+    lines, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(lines, names, frameon=False, loc="outside lower center", ncols=len(names))
     save(figure, path)

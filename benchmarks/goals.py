@@ -1,5 +1,6 @@
 """What the project set out to reach, beside what the results say; what misses its goal is bold."""
 
+import marquardt
 from charts import OURS
 from scaling import off_the_line
 from threads import best_round, default_over_one
@@ -126,6 +127,28 @@ def predicting_goals(result):
             yield [f"{what}, against ONNX Runtime", "≥ 1×", cell(in_times(ratio), ratio >= 1)]
 
 
+def marquardt_goals(result):
+    """A line of cells for each problem and target: times our seconds, and how many arrive."""
+    yield [
+        *("fit", "to", "libraries: goal", "measured", "SciPy, our Jacobian: goal", "measured"),
+        *("arrived, best of the others", "ours"),
+    ]
+    for row in result["problems"]:
+        for k, target in enumerate(row["targets"]):
+            found = marquardt.summary(row, k)
+            libraries, with_jacobian = marquardt.factors(row, k)
+            own = found[marquardt.OWN]["arrived"]
+            others = max(
+                one["arrived"] for name, one in found.items() if name not in marquardt.OURS
+            )
+            yield [
+                *(row["name"], f"{target:g}"),
+                *("≥ 10×", cell(marquardt.in_words(*libraries), libraries[0] >= 10)),
+                *("≥ 3×", cell(marquardt.in_words(*with_jacobian), with_jacobian[0] >= 3)),
+                *(str(others), cell(str(own), own >= others)),
+            ]
+
+
 def other_goals(files):
     """(what, goal, measured) of what the other scripts measure, as far as results are there."""
     yield ["what", "goal", "measured"]
@@ -153,6 +176,12 @@ def other_goals(files):
         yield from thread_goals(files["threads"]["rows"])
     if "memory" in files:
         yield from memory_goals(files["memory"])
+    if "gauss_newton" in files:
+        result = files["gauss_newton"]
+        for name, one in result["peers"].items():
+            what = f"{name}, {result['parameters']} parameters, {result['rows']:,} rows"
+            share = one["share"]
+            yield [what, "≥ 50% of peak", cell(f"{share:.1%}", share >= 0.5)]
 
 
 def thread_goals(rows):

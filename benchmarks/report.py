@@ -6,7 +6,7 @@ What stands on the page between the two marks is replaced; the rest is written b
 (SVG) go into the folder `charts` beside the page. Results are the files of `cbackprop bench
 --json`, bench*.json in the order of their names, and those of the other scripts, under the names
 of these: adam.json, fits.json, sklearn_fits.json, scaling.json, threads.json, memory.json,
-proben1.json. What is not there is left out.
+proben1.json, marquardt.json, gauss_newton.json, trainers.json. What is not there is left out.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import charts
 import goals
+import marquardt
 import proben1
 from scaling import off_the_line
 from threads import best_round, default_over_one
@@ -90,6 +91,9 @@ def goals_section(benches, files):
         predicting = list(goals.predicting_goals(result))
         if len(predicting) > 1:
             yield from (*table(predicting, n_words=1), "")
+    if "marquardt" in files:
+        yield from ("Levenberg–Marquardt, median times:", "")
+        yield from (*table(list(goals.marquardt_goals(files["marquardt"])), n_words=2), "")
     others = list(goals.other_goals(files))
     if len(others) > 1:
         yield from (*table(others, n_words=1), "")
@@ -367,6 +371,73 @@ def proben1_section(result, folder):
     yield proben1.beaten(rows)
 
 
+def marquardt_section(result, folder):
+    """Every contestant, for each problem and target."""
+    yield from ("## Levenberg–Marquardt", "", measured_on(result), "")
+    libraries = ", ".join(f"{name} {version}" for name, version in result["peers"].items())
+    yield (
+        "Least squares to a mean squared error (targets of variance 1), each contestant from the "
+        f"same {result['rounds']} initial weights on one thread: how many arrive within the limit, "
+        "and the medians over all, in milliseconds and epochs (iterations; gradients for L-BFGS; "
+        "Jacobians for SciPy). A dash: less than half arrive. Our damping is MATLAB's, or "
+        f"Nielsen's. {libraries}. `benchmarks/marquardt.py` says how each is set up, "
+        "`benchmarks/data.py` what the problems are."
+    )
+    yield ""
+    lines = [
+        ["problem", "layers", "rows", "limit, s", "to", "contestant", "arrived", "ms", "epochs"]
+    ]
+    for row in result["problems"]:
+        for k, target in enumerate(row["targets"]):
+            for name, one in marquardt.summary(row, k).items():
+                cells = [row["name"], layers_of(row), str(row["rows"]), f"{row['limit']:g}"]
+                cells += [f"{target:g}", name]
+                lines.append([*cells, *marquardt.cells_of(one, len(row["runs"][name]))])
+    yield from table(lines, n_words=6)
+
+
+def gauss_newton_section(result, folder):
+    """Shares of the peak."""
+    yield from ("## Gauss–Newton matrices", "", measured_on(result), "")
+    shares = [
+        f"{name} {1e3 * one['seconds_min']:.1f} ms, {one['share']:.1%}"
+        for name, one in result["peers"].items()
+    ]
+    yield (
+        f"{layers_of(result)}, {result['parameters']} parameters, {result['rows']:,} rows; share "
+        f"of the FMA peak ({max(result['peaks_gflops']):.1f} GFLOP/s): {'; '.join(shares)}."
+    )
+
+
+def trainers_section(result, folder):
+    """A line for each trainer, and the chart of docs/trainers.md."""
+    charts.draw_trainers(result["problems"], folder / "trainers.svg")
+    yield from ("## Trainers", "", measured_on(result), "")
+    problems = result["problems"]
+    yield (
+        "Milliseconds an epoch, and milliseconds until the training loss is as low as given, of "
+        f"the middle one of {result['rounds']} seeds; rates are the best of a few "
+        "(`benchmarks/trainers.py`). A dash: it is not so low after the problem's seconds, or the "
+        "problem is not for that trainer. [Which trainer when](trainers.md) has the curves."
+    )
+    yield ""
+    first = ["trainer"]
+    for row in problems:
+        what = f"{row['name']}, {layers_of(row)}"
+        first += [f"{what}: ms an epoch", f"to {row['target']:g} in {row['seconds']:g} s"]
+    lines = [first]
+    names = dict.fromkeys(name for row in problems for name in row["trainers"])
+    for name in names:
+        lines.append([f"`{name}`"])
+        for row in problems:
+            one = row["trainers"].get(name)
+            for key in ("seconds_per_epoch", "seconds_to_target"):
+                known = one is not None and one[key] is not None
+                # a thousandth of it in microseconds: milliseconds
+                lines[-1].append(in_microseconds(one[key] / 1e3) if known else "–")
+    yield from table(lines, n_words=1)
+
+
 SECTIONS = {
     "adam": adam_section,
     "fits": fits_section,
@@ -375,6 +446,9 @@ SECTIONS = {
     "threads": threads_section,
     "memory": memory_section,
     "proben1": proben1_section,
+    "marquardt": marquardt_section,
+    "gauss_newton": gauss_newton_section,
+    "trainers": trainers_section,
 }
 
 

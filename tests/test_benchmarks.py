@@ -21,7 +21,7 @@ from cbackprop.cli.workloads import WORKLOADS
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = (
     *("adam", "fits", "sklearn_fits", "scaling", "threads", "memory"),
-    *("proben1", "report"),
+    *("proben1", "marquardt", "gauss_newton", "trainers", "report"),
 )
 
 if not FOLDER.is_dir():
@@ -35,7 +35,7 @@ def script(monkeypatch):
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:
-        if name in ("common", "charts", "goals", *SCRIPTS):
+        if name in ("common", "charts", "data", "goals", *SCRIPTS):
             del sys.modules[name]
 
 
@@ -416,6 +416,146 @@ def test_proben1_from_end_to_end(proben1_folder, tmp_path):
     assert "Traceback" not in finished.stderr
 
 
+# ---- trainers ----
+
+
+def test_data_are_scaled_and_what_they_say(script):
+    data = script("data")
+    for make in (data.sine, data.curve, data.mackey_glass, data.robot_arm, data.auto_mpg):
+        for array in make():
+            assert array.mean(axis=0) == pytest.approx(0, abs=1e-12)
+            assert array.std(axis=0) == pytest.approx(1)
+    # the series goes on with what is said: x(t + 1) is the next row's x(t), all of one scale or two
+    X, y = data.mackey_glass()
+    assert np.corrcoef(y[:-1, 0], X[1:, 0])[0, 1] == pytest.approx(1)
+    assert np.corrcoef(X[:-17, 0], X[17:, 1])[0, 1] == pytest.approx(1)
+
+
+def tiny_problem(script, seconds=20.0):
+    marquardt = script("marquardt")
+    X, y = script("data").sine()
+    return marquardt.Problem("sine", X[::5], y[::5], (5,), (1e-2, 1e-3), seconds)
+
+
+@pytest.mark.parametrize(
+    ("contestant", "library"),
+    [
+        ("cbackprop", None),
+        ("cbackprop, Nielsen", None),
+        ("scikit-learn", "sklearn"),
+        ("PyTorch", "torch"),
+        ("SciPy", "scipy"),
+        ("SciPy, our Jacobian", "scipy"),
+    ],
+)
+def test_contestants_begin_alike_and_arrive(contestant, library, script):
+    if library:
+        pytest.importorskip(library)
+    marquardt, problem = script("marquardt"), tiny_problem(script)
+    errors = []
+
+    class Seeing(marquardt.Run):
+        def see(self, error):
+            errors.append(error)
+            super().see(error)
+
+    run = Seeing(problem)
+    with pytest.raises(marquardt.Over):
+        marquardt.CONTESTANTS[contestant](problem, 3, run)
+    (first, first_epochs), (second, second_epochs) = run.reached
+    assert 0 < first <= second < problem.seconds
+    assert 1 <= first_epochs <= second_epochs
+    assert errors[-1] <= 1e-3
+    if library:
+        initial = problem.network(3)
+        expected = np.mean((initial.predict(problem.X) - problem.y) ** 2)
+        assert errors[0] == pytest.approx(expected, rel=1e-12)
+    # out of time, nothing is reached
+    assert marquardt.reached_by(contestant, problem._replace(seconds=1e-9), 3) == []
+
+
+def marquardt_result():
+    """What `marquardt.py --json` has, but for the head."""
+    runs = {
+        "cbackprop": [[[0.001, 5], [0.01, 50]], [[0.002, 6]], [[0.003, 7], [0.02, 60]]],
+        "cbackprop, Nielsen": [[], [], []],
+        "scikit-learn": [[[0.03, 300]], [[0.5, 4000]], []],
+        "PyTorch": [[], [], []],
+        "SciPy": [[[0.015, 3]], [[0.025, 4]], [[0.018, 5]]],
+        "SciPy, our Jacobian": [[[0.003, 3]], [[0.005, 4], [0.1, 9]], [[0.007, 5], [0.2, 8]]],
+    }
+    row = {"name": "sine", "layers": [1, 10, 1], "rows": 100, "parameters": 31, "runs": runs}
+    row |= {"targets": [1e-6, 1e-10], "limit": 0.6}
+    return {"problems": [row], "peers": {"SciPy": "1.0"}}
+
+
+def test_medians_count_those_who_do_not_arrive(script):
+    marquardt = script("marquardt")
+    (row,) = marquardt_result()["problems"]
+    found = marquardt.summary(row, 0)
+    assert found["cbackprop"] == {"arrived": 3, "seconds": 0.002, "epochs": 6}
+    assert found["scikit-learn"] == {"arrived": 2, "seconds": 0.5, "epochs": 4000}
+    assert found["PyTorch"] == {"arrived": 0, "seconds": math.inf, "epochs": math.inf}
+    assert marquardt.summary(row, 1)["cbackprop"]["seconds"] == 0.02
+    assert marquardt.factors(row, 0) == [(pytest.approx(9), False), (pytest.approx(2.5), False)]
+    assert marquardt.factors(row, 1) == [(pytest.approx(30), True), (pytest.approx(10), False)]
+
+
+def test_goals_of_marquardt(script):
+    pytest.importorskip("matplotlib")
+    _, *lines = script("goals").marquardt_goals(marquardt_result())
+    assert lines == [
+        ["sine", "1e-06", "≥ 10×", "**9.00×**", "≥ 3×", "**2.50×**", "3", "3"],
+        ["sine", "1e-10", "≥ 10×", "> 30.0×", "≥ 3×", "10.0×", "2", "2"],
+    ]
+
+
+def test_marquardt_from_end_to_end(script, monkeypatch):
+    for library in ("sklearn", "torch", "scipy"):
+        pytest.importorskip(library)
+    marquardt = script("marquardt")
+    problem = tiny_problem(script)
+    monkeypatch.setattr(marquardt, "problems", lambda: [problem])
+    *lines, result = marquardt.measure(2, "float64")
+    (row,) = result["problems"]
+    assert list(row["runs"]) == list(marquardt.CONTESTANTS)
+    assert all(len(runs) == 2 for runs in row["runs"].values())
+    assert lines[0] == "sine, 20 rows, 16 parameters"
+    assert "2 of 2" in lines[1]
+    assert set(result["peers"]) == {"scikit-learn", "PyTorch", "SciPy"}
+
+
+def test_shares_of_the_peak(tmp_path):
+    written = tmp_path / "result.json"
+    finished = run_script("gauss_newton", "--rounds", "1", "--json", str(written))
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(written.read_text("utf-8"))
+    assert result["parameters"] == 8 * 50 + 50 + 50 + 1
+    square = result["peers"]["JᵀJ and Jᵀr"]
+    operations = 5000 * 501 * 502
+    peak = 1e9 * max(result["peaks_gflops"])
+    assert square["share"] == pytest.approx(operations / square["seconds_min"] / peak)
+    assert all(0 < one["share"] < 1 for one in result["peers"].values())
+
+
+def test_curves_of_trainers(script):
+    trainers = script("trainers")
+    X, y = script("data").sine()
+    problem = trainers.Problem("sine", X, y, (1, 5, 1), 0.05, 0.2)
+    for name, trainer in trainers.trainers().items():
+        if name == "LBFGS":
+            pytest.importorskip("scipy")
+        found = trainers.best_curve(problem, trainer._replace(rates=trainer.rates[-1:]), 1)
+        assert 0 < found["seconds_to_target"] <= found["seconds"][-1]
+        assert found["seconds"] == sorted(found["seconds"])
+        assert len(found["losses"]) == len(found["seconds"]) <= trainers.MOST_POINTS
+        assert found["losses"][-1] < 0.2
+        assert (found["learning_rate"] is None) == (trainer.rates == (None,))
+    classes = problem._replace(y=np.arange(100) % 3, layers=(1, 5, 3), loss="log_loss")
+    kinds = {name for name, trainer in trainers.trainers().items() if trainer.takes(classes)}
+    assert set(trainers.trainers()) - kinds == {"LevenbergMarquardt", "BayesianRegularization"}
+
+
 # ---- goals ----
 
 
@@ -530,6 +670,12 @@ def results(script):
     better["single"] = {"test_mse_pct": 1.6, "test_sd": 0.3, "p": 1e-5, "p_holm": 2e-5}
     met["better"], missed["better"] = better | {"p_holm": 2e-7}, better | {"p_holm": 0.02}
     proben1 = {"runs": 60, "seconds": 71.4, "rows": [met, missed]}
+    shares = {"an epoch": {"seconds_min": 0.05, "share": 0.49}}
+    gauss_newton = {"layers": [8, 50, 1], "parameters": 501, "rows": 5000, "peers": shares}
+    curve = {"seconds": [0.001, 0.1], "losses": [1.0, 0.01], "seconds_per_epoch": 0.001}
+    curves = {"Adam": curve | {"seconds_to_target": None}}
+    curves["LevenbergMarquardt"] = curve | {"seconds_to_target": 0.025}
+    learnt = {"name": "arm", "layers": [2, 9, 2], "rows": 400, "seconds": 1.0, "target": 0.05}
     adam = xor | {"peers": {"cbackprop": rounds(2e-6), "Adam": rounds(3e-6)}}
     return {
         "bench-first": bench,
@@ -540,6 +686,9 @@ def results(script):
         "scaling": head | {"axes": {"width": points, "batch": points}, "peaks_gflops": [100.0]},
         "threads": head | {"rows": [gains, default]},
         "memory": head | memory,
+        "marquardt": head | marquardt_result(),
+        "gauss_newton": head | gauss_newton | {"peaks_gflops": [50.0]},
+        "trainers": head | {"problems": [learnt | {"trainers": curves}]},
         "proben1": {key: value for key, value in head.items() if key != "dtype"} | proben1,
     }
 
@@ -604,17 +753,23 @@ def test_the_page_is_made_of_the_results(results, page):
         "| tanh | 0.003 | 38 | 1.36 ±0.63 | 1.60 ±0.30 | 1.0e-05 | 2.0e-05 | "
         "1.50 ±0.25 | 1.0e-07 | 2.0e-07 | – |",
         "Better with a corrected p below 0.01: 1 of 2; single networks: 2.",
+        "| sine | 1-10-1 | 100 | 0.6 | 1e-06 | cbackprop | 3 of 3 | 2.00 | 6 |",
+        "| sine | 1-10-1 | 100 | 0.6 | 1e-10 | PyTorch | 0 of 3 | – | – |",
+        "| an epoch, 501 parameters, 5,000 rows | ≥ 50% of peak | **49.0%** |",
+        "| `Adam` | 1.00 | – |",
+        "| `LevenbergMarquardt` | 1.00 | 25.0 |",
     ):
         assert words in text
     assert "| wide | 256 | inside a batch | 1.90 | 2.00 | 0.950 |" in text
     assert "denormal weights takes 1.20× the ordinary one, with denormal inputs 1.30×" in text
     charts = {path.name for path in (page.parent / "charts").iterdir()}
-    assert charts == {"shares.svg", "scaling.svg"} | {
+    assert charts == {"shares.svg", "scaling.svg", "trainers.svg"} | {
         f"bench-{which}-{task}.svg"
         for which in ("first", "second")
         for task in ("training", "predicting")
     }
-    assert all(f"(charts/{name})" in text for name in charts)
+    # the trainers' is on a page of its own
+    assert all(f"(charts/{name})" in text for name in charts - {"trainers.svg"})
     # again: the same bits
     before = {path: path.read_bytes() for path in page.parent.rglob("*.*") if path.is_file()}
     run_script("report", "--results", str(page.parent / "results"), "--page", str(page))

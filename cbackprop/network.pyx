@@ -418,13 +418,13 @@ cdef class Network:
         X, targets, classes, _ = self._checked(X, y, None)
         return self._derive(X, targets, classes, INPUTS, [np.empty(X.shape, self.dtype)])[0]
 
-    def per_sample_gradients(self, X, y):
+    def per_sample_gradients(self, X, y, sample_weight=None):
         """dC/d parameters, for each data point by itself.
 
         Parameters
         ----------
-        X, y
-            As in `loss_value`; X is not sparse.
+        X, y, sample_weight
+            As in `loss_value`; X is not sparse. Each row is multiplied by its weight.
 
         Returns
         -------
@@ -437,9 +437,9 @@ cdef class Network:
         MemoryError
             If the array does not fit in memory.
         """
-        X, targets, classes, _ = self._checked(X, y, None, dense=True)
+        X, targets, classes, sample_weight = self._checked(X, y, sample_weight, dense=True)
         out = checks.empty((X.shape[0], self._parameters.size), self.dtype)
-        return self._derive(X, targets, classes, PARAMETERS, [out])[0]
+        return self._derive(X, targets, classes, PARAMETERS, [out], sample_weight)[0]
 
     def jacobian(self, X):
         """The derivatives of the outputs by the parameters.
@@ -483,7 +483,7 @@ cdef class Network:
         out = checks.empty((X.shape[0], self.layer_sizes[-1], self.layer_sizes[0]), self.dtype)
         return self._derive(X, None, None, INPUTS, [out])[0]
 
-    cdef list _derive(self, X, targets, classes, Variables by, list outs):
+    cdef list _derive(self, X, targets, classes, Variables by, list outs, sample_weight=None):
         """outs := the derivatives of the loss for each data point, or without targets those of each output"""
         cdef bint leave = self._enter_reader(), of_outputs = targets is None and classes is None
         cdef Py_ssize_t k, n_rows = X.shape[0]
@@ -491,7 +491,7 @@ cdef class Network:
         cdef Block addresses = Block(len(outs))
         cdef char** pointers = <char**>addresses.rows
         try:
-            call = Call(self._plan, self._parameters, n_rows, X, targets, classes, keep_deltas=True,
+            call = Call(self._plan, self._parameters, n_rows, X, targets, classes, sample_weight, keep_deltas=True,
                         input_deltas=by == INPUTS)
             exported = [Pointer(out, True) for out in outs]
             for k in range(len(outs)):
@@ -500,7 +500,7 @@ cdef class Network:
                 flush_denormals()
                 derive_blocks(call.workspace, call.parameters.rows, &call.data, n_rows, by, of_outputs, pointers)
                 set_float_mode(call.float_mode)
-            call.check(X, targets, None)
+            call.check(X, targets, sample_weight)
         finally:
             if leave:
                 leave_reader(&self._guard)

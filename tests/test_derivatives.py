@@ -90,6 +90,18 @@ class TestEveryNetwork:
             network.parameters.shape,
         )
 
+    def test_weights_multiply_per_sample_gradients(
+        self, layer_sizes, activation, loss, output_activation
+    ):
+        network, X, y, rng = make_case(layer_sizes, activation, loss, output_activation)
+        weights = rng.random(len(X)) * (np.arange(len(X)) % 3 > 0)
+        np.testing.assert_allclose(
+            network.per_sample_gradients(X, y, weights),
+            weights[:, None] * network.per_sample_gradients(X, y),
+            rtol=1e-13,
+            atol=1e-15,
+        )
+
     def test_hessian_vector_product(self, layer_sizes, activation, loss, output_activation):
         network, X, y, rng = make_case(layer_sizes, activation, loss, output_activation)
         check_hessian(network, X, y, rng)
@@ -344,8 +356,9 @@ def test_bad_arguments_are_named():
             call(X, np.array([0, 0, np.inf, 0]))
         with pytest.raises(ValueError, match="X must be finite"):
             call(X * np.nan, y)
-    with pytest.raises(ValueError, match="sample_weight must not be negative"):
-        network.gauss_newton(X, y, [1, 1, 1, -1])
+    for call in (network.per_sample_gradients, network.gauss_newton):
+        with pytest.raises(ValueError, match="sample_weight must not be negative"):
+            call(X, y, [1, 1, 1, -1])
     with pytest.raises(ValueError, match=r"v must have shape \(13,\), got \(12,\)"):
         network.hessian_vector_product(X, y, v[1:])
     with pytest.raises(ValueError, match=r"v must be finite.*\[2\]"):

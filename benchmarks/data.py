@@ -19,7 +19,7 @@ def sine():
 def curve():
     """94 points of a wavy curve, in the manner of MATLAB's simplefit_dataset; not its numbers."""
     X = np.linspace(0, 10, 94)[:, None]
-    return scaled(X, 5 + 3 * np.cos(X) + np.sin(2.3 * X) * np.exp(-X / 6))
+    return scaled(X, 5 + 4 * np.cos(X) * np.exp(-X / 8))
 
 
 def mackey_glass(n_rows=500, delay=17):
@@ -40,7 +40,7 @@ def robot_arm():
 
     Lengths are 1 and 0.8, angles a quarter turn at most.
     """
-    first, second = np.meshgrid(np.linspace(0, np.pi / 2, 20), np.linspace(0, np.pi / 2, 20))
+    first, second = np.meshgrid(*2 * [np.linspace(0, np.pi / 2, 12)])
     X = np.column_stack([first.ravel(), second.ravel()])
     angle = X.sum(axis=1)
     hand = [np.cos(X[:, 0]) + 0.8 * np.cos(angle), np.sin(X[:, 0]) + 0.8 * np.sin(angle)]

@@ -4,11 +4,11 @@ python benchmarks/marquardt.py [--json FILE] [--rounds N]
 
 Each round is a seed: every contestant begins with the initial weights that it draws, and trains on
 one thread until the mean squared error (over rows and outputs) is as low as the problem's two
-targets, or the problem's limit of seconds is over. Contestants take turns. Their own rules for
-stopping are put off as far as they go, and who stops all the same has not arrived. Seconds are
-those of the processor until the evaluation that is good enough; epochs are evaluations of
-derivatives: our iterations, gradients for L-BFGS, Jacobians for SciPy (of its own differences,
-calls by columns).
+targets, or the problem's limit of seconds is over. Contestants take turns; as many rounds run at
+once as there are cores. Rules for stopping are put off as far as they go, and who stops all the
+same has not arrived. Seconds are those of the processor until the evaluation that is good enough;
+epochs are evaluations of derivatives: our iterations, gradients for L-BFGS, Jacobians for SciPy (of
+its own differences, calls by columns).
 
 - cbackprop: `LevenbergMarquardt`, its damping as it is by default, and Nielsen's.
 - scikit-learn: `MLPRegressor(solver="lbfgs", alpha=0)`; SciPy's ftol stops it, then it goes on with
@@ -24,6 +24,9 @@ The problems are those of data.py, with tanh units and linear outputs. Auto MPG 
 import contextlib
 import functools
 import math
+import multiprocessing
+import os
+import signal
 import statistics
 import time
 import warnings
@@ -34,7 +37,7 @@ import data
 import numpy as np
 
 from cbackprop import LevenbergMarquardt, Network
-from cbackprop.cli.machine import BenchError
+from cbackprop.cli.machine import THREAD_SETTINGS, BenchError
 from cbackprop.cli.terminal import in_microseconds, in_times
 
 ENDLESS = 10**9
@@ -58,11 +61,11 @@ class Problem(NamedTuple):
 def problems():
     both = (1e-6, 1e-10)
     return [
-        Problem("sine", *data.sine(), (10,), both, 0.6),
-        Problem("curve", *data.curve(), (10,), both, 0.8),
+        Problem("sine", *data.sine(), (10,), both, 0.4),
+        Problem("curve", *data.curve(), (10,), both, 0.6),
         Problem("Mackey-Glass", *data.mackey_glass(), (20,), both, 0.6),
-        Problem("robot arm", *data.robot_arm(), (20,), both, 2.0),
-        Problem("Auto MPG", *data.auto_mpg(), (20,), (0.05, 0.03), 0.5),
+        Problem("robot arm", *data.robot_arm(), (20,), both, 3.0),
+        Problem("Auto MPG", *data.auto_mpg(), (20,), (0.05, 0.03), 0.4),
     ]
 
 
@@ -243,10 +246,37 @@ def measure(rounds, dtype):
     """Lines for each problem; the result has every run."""
     peers = versions()
     rows = []
-    for problem in problems():
-        rows.append(measure_problem(problem, rounds))
-        yield from lines_of(rows[-1])
+    with multiprocessing.get_context("spawn").Pool(initializer=get_ready) as pool:
+        for problem in problems():
+            network = problem.network(0)
+            found = pool.map(functools.partial(one_round, problem), range(rounds), chunksize=1)
+            rows.append(
+                {
+                    "name": problem.name,
+                    "layers": list(network.layer_sizes),
+                    "rows": len(problem.X),
+                    "parameters": network.n_parameters,
+                    "targets": list(problem.targets),
+                    "limit": problem.seconds,
+                    "runs": {name: [one[name] for one in found] for name in CONTESTANTS},
+                }
+            )
+            yield from lines_of(rows[-1])
     yield {"problems": rows, "peers": peers}
+
+
+def get_ready():
+    """A process that runs rounds: code is loaded."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent process ends this one
+    versions()
+    one_round(problems()[0]._replace(seconds=0.05), 0)
+
+
+def one_round(problem, seed):
+    """What each contestant reaches, in turn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of searches that do not end well
+        return {name: reached_by(name, problem, seed) for name in CONTESTANTS}
 
 
 def versions():
@@ -262,28 +292,6 @@ def versions():
     torch.set_num_threads(1)
     libraries = {"scikit-learn": sklearn, "PyTorch": torch, "SciPy": scipy}
     return {name: library.__version__ for name, library in libraries.items()}
-
-
-def measure_problem(problem, rounds):
-    """One of the result's rows."""
-    network = problem.network(0)
-    runs = {name: [] for name in CONTESTANTS}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of searches that do not end well
-        for name in CONTESTANTS:
-            reached_by(name, problem._replace(seconds=0.05), 0)  # code is loaded
-        for seed in range(rounds):
-            for name in CONTESTANTS:
-                runs[name].append(reached_by(name, problem, seed))
-    return {
-        "name": problem.name,
-        "layers": list(network.layer_sizes),
-        "rows": len(problem.X),
-        "parameters": network.n_parameters,
-        "targets": list(problem.targets),
-        "limit": problem.seconds,
-        "runs": runs,
-    }
 
 
 def reached_by(name, problem, seed):
@@ -345,4 +353,5 @@ def cells_of(one, n_runs):
 
 
 if __name__ == "__main__":
-    common.run(__doc__, measure, rounds=50, dtypes=("float64",))
+    os.environ.update(THREAD_SETTINGS)  # of the processes that run rounds
+    common.run(__doc__, measure, rounds=50, one_core=False, dtypes=("float64",))

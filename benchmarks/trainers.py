@@ -70,10 +70,10 @@ class Trainer(NamedTuple):
 def problems():
     arm, cars, digits, many = data.robot_arm(), data.auto_mpg(), data.digits(), data.friedman()
     return [
-        Problem("robot arm", *arm, (2, 20, 2), 1.0, 1e-5),
-        Problem("Auto MPG", *cars, (7, 20, 1), 1.0, 0.03),
-        Problem("digits", *digits, (64, 50, 10), 2.0, 0.01, "log_loss"),
-        Problem("20 000 rows", *many, (10, 64, 64, 1), 6.0, 0.021),
+        Problem("robot arm", *arm, (2, 20, 2), 0.5, 1e-5),
+        Problem("Auto MPG", *cars, (7, 20, 1), 0.5, 0.03),
+        Problem("digits", *digits, (64, 50, 10), 1.5, 0.01, "log_loss"),
+        Problem("20 000 rows", *many, (10, 64, 64, 1), 3.0, 0.021),
     ]
 
 

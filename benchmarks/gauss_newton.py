@@ -51,7 +51,7 @@ def measure(rounds, dtype):
         return seconds / N_EPOCHS
 
     operations = {"JᵀJ and Jᵀr": square}
-    contestants = [Contestant("JᵀJ and Jᵀr", make_square, 0.2), Contestant("an epoch", train, 0.4)]
+    contestants = [Contestant("JᵀJ and Jᵀr", make_square, 0.1), Contestant("an epoch", train, 0.2)]
     kernels = Bench(dispatch.IN_USE, dtype)
     peaks = [kernels.fma_peak(0.02) / 1e9 for _ in range(rounds)]
     peers = common.in_turn(contestants, rounds)

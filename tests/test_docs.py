@@ -23,6 +23,7 @@ def test_the_readme_runs():
 PAGES = {
     "guide": (30, ["scipy"]),
     "datasets": (1, []),
+    "trainers": (30, ["scipy"]),
     "scikit-learn": (30, ["sklearn", "matplotlib"]),
 }
 

@@ -152,6 +152,9 @@ def draw_trainers(rows, path):
                 milliseconds = [1e3 * second for second in one["seconds"]]
                 panel.loglog(milliseconds, one["losses"], color=colour, linewidth=1.5, label=name)
         panel.axhline(row["target"], color=OTHERS, linewidth=0.7, linestyle=":")
+        # what is beyond is an exercise in rounding, or a first step that was too large
+        bottom, top = panel.get_ylim()
+        panel.set_ylim(max(bottom, 1e-6 * row["target"]), min(top, 3))
         panel.set_title(
             f"{row['name']}, {'-'.join(map(str, row['layers']))}, {row['rows']:,} rows", loc="left"
         )

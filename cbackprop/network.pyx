@@ -633,7 +633,8 @@ cdef class Network:
         ----------
         X, y, sample_weight
             As in `loss_value`. Contiguous arrays in the network's dtype are not copied.
-        optimizer : SGD, Adam, AdamW, RMSprop, Rprop, ScaledConjugateGradient or LBFGS
+        optimizer : SGD, Adam, AdamW, RMSprop, Rprop, ScaledConjugateGradient, LBFGS, LevenbergMarquardt or
+            BayesianRegularization
             Its state lives in it: two calls with one optimizer (and one RandomState) equal one call.
         batch_size : int or None
             Rows in a batch; None, or more than there are, for the whole set. The last batch may be smaller.

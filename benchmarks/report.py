@@ -380,8 +380,8 @@ def marquardt_section(result, folder):
         f"same {result['rounds']} initial weights on one thread: how many arrive within the limit, "
         "and the medians over all, in milliseconds and epochs (iterations; gradients for L-BFGS; "
         "Jacobians for SciPy). A dash: less than half arrive. Our damping is MATLAB's, or "
-        f"Nielsen's. {libraries}. `benchmarks/marquardt.py` says how each is set up, "
-        "`benchmarks/data.py` what the problems are."
+        f"Nielsen's. {libraries}. `benchmarks/marquardt.py` says how each is set up "
+        "and how problems and limits were chosen, `benchmarks/data.py` what the problems are."
     )
     yield ""
     lines = [

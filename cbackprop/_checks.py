@@ -1,6 +1,5 @@
 """Arguments, checked: each function returns what the engine takes, or raises a named error."""
 
-import itertools
 import numbers
 import operator
 import sys
@@ -239,9 +238,9 @@ def as_dtype(dtype):
     return found
 
 
-def empty_parameters(sizes, dtype):
-    """An array for the weights and biases of these layers."""
-    count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
+def empty_parameters(sizes, shapes, dtype):
+    """An array for weights of these shapes and their biases."""
+    count = sum((n_in + 1) * n_out for n_in, n_out in shapes)
     try:
         return np.empty(count, dtype)
     except (MemoryError, OverflowError, ValueError):  # ValueError: beyond what an index can be

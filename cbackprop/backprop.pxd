@@ -43,6 +43,8 @@ cdef class Plan:
     cdef Layer* layers
     cdef Py_ssize_t n_layers
     cdef Loss loss
+    cdef bint shortcuts  # the inputs go to every layer, and there are more than one
+    cdef Py_ssize_t n_parameters  # the public ones
     cdef Py_ssize_t parameter_rows  # of the private parameters
     cdef Py_ssize_t widest  # panels of the widest layer, the inputs included
     cdef Py_ssize_t itemsize
@@ -63,9 +65,10 @@ cdef class Workspace:
     cdef Py_ssize_t* _extents
     cdef Py_ssize_t* begins  # (stride,), of the rows in work
     cdef Py_ssize_t* ends
-    cdef lanes_t** activations  # (n_layers + 1,), X's panels first
+    # (n_layers + 1,), X's panels first; with shortcuts X's panels also stand before those of every hidden layer
+    cdef lanes_t** activations
     cdef lanes_t** deltas  # (n_layers,)
-    cdef lanes_t* input_deltas
+    cdef lanes_t* input_deltas  # with shortcuts, room for a layer's part of them stands behind
     cdef lanes_t* targets
     cdef lanes_t* sample_weight
     cdef lanes_t* scratch
@@ -81,6 +84,8 @@ cdef class Workspace:
         self, const lanes_t* parameters, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows,
         bint activate_outputs) noexcept nogil
     cdef bint gather_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
+    cdef bint copy_inputs(self, Py_ssize_t n_rows) noexcept nogil
+    cdef const lanes_t* layer_inputs(self, Py_ssize_t k) noexcept nogil
     cdef void find_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef bint output_deltas(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef bint output_residuals(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
@@ -90,6 +95,7 @@ cdef class Workspace:
     cdef void times_output_slope(self, Py_ssize_t n_rows) noexcept nogil
     cdef bint backward(
         self, const lanes_t* parameters, Py_ssize_t n_rows, const Step* step, lanes_t* out) noexcept nogil
+    cdef bint add_input_deltas(self, Py_ssize_t k, const lanes_t* parameters, Py_ssize_t n_rows) noexcept nogil
     cdef bint layer_gradients(
         self, Py_ssize_t k, Py_ssize_t n_rows, Py_ssize_t first, Py_ssize_t last, const Step* step, lanes_t* out,
         Watch* watch) noexcept nogil

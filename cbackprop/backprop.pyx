@@ -15,6 +15,7 @@ cimport cython
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport INFINITY
+from libc.string cimport memcpy
 
 from cbackprop cimport activations as activations_
 from cbackprop cimport losses as losses_
@@ -52,20 +53,22 @@ cdef Py_ssize_t n_sums(Py_ssize_t n_rows) noexcept nogil:
 
 
 cdef class Plan:
-    def __cinit__(self, layer_sizes, activation, loss, dtype):
+    def __cinit__(self, layer_sizes, activation, loss, dtype, bint shortcuts=False):
         """`activation`: a canonical name for each layer but the inputs."""
-        cdef Py_ssize_t k, row = 0, number = 0
+        cdef Py_ssize_t k, row = 0
         self.kernels = kernels_for(dtype)
         self.itemsize = dtype.itemsize
         self.n_layers = len(layer_sizes) - 1
+        self.shortcuts = shortcuts and self.n_layers > 1
         self.loss = losses_.code_of(loss)
         self.layers = <Layer*>PyMem_Calloc(self.n_layers, sizeof(Layer))
         if self.layers == NULL:
             raise MemoryError(f"no memory for {self.n_layers} layers")
         for k in range(self.n_layers):
-            row = describe(&self.layers[k], self.kernels, layer_sizes[k], layer_sizes[k + 1],
-                           activations_.code_of(activation[k]), row, number)
-            number += (self.layers[k].n_in + 1) * self.layers[k].n_out
+            row = describe(&self.layers[k], self.kernels, layer_sizes[k],
+                           layer_sizes[0] if shortcuts and k > 0 else 0, layer_sizes[k + 1],
+                           activations_.code_of(activation[k]), row, self.n_parameters)
+            self.n_parameters = self.layers[k].public_biases + self.layers[k].n_out
             self.widest = max(self.widest, self.layers[k].in_panels, self.layers[k].out_panels)
         self.parameter_rows = row
 
@@ -119,8 +122,10 @@ cdef class Workspace:
             panels += plan.layers[k].out_panels * (2 if keep_deltas else 1)
         if not keep_deltas:
             panels += 2 * widest
+        if plan.shortcuts:
+            panels += input_panels * (n_layers - 2)
         if input_deltas:
-            panels += plan.layers[0].in_panels
+            panels += plan.layers[0].in_panels * (2 if plan.shortcuts else 1)
         total = panels * self.stride + self.stride + plan.kernels.scratch_rows + n_sums * plan.parameter_rows
         self._block = Block(total)
 
@@ -129,6 +134,9 @@ cdef class Workspace:
         self.begins, self.ends = self._extents, self._extents + (self.stride if sparse else 0)
         rows += input_panels * self.stride
         for k in range(n_layers):
+            # before the first hidden layer X's panels lie anyway
+            if plan.shortcuts and 0 < k < n_layers - 1:
+                rows += input_panels * self.stride
             self.activations[k + 1] = rows
             rows += plan.layers[k].out_panels * self.stride
         for k in range(n_layers):
@@ -208,10 +216,10 @@ cdef class Workspace:
                 if not good:
                     self.fault = BAD_X
                 return True
-        elif self.gather_inputs(data, order, n_rows):
+        elif self.gather_inputs(data, order, n_rows) or self.plan.shortcuts and self.copy_inputs(n_rows):
             return True
         for k in range(1 if self.sparse else 0, last + 1):
-            if forward_panels(kernels, &layers[k], parameters, self.activations[k], self.stride, n_rows,
+            if forward_panels(kernels, &layers[k], parameters, self.layer_inputs(k), self.stride, n_rows,
                               k < last or activate_outputs, self.activations[k + 1], &self.watch):
                 return True
         return False
@@ -233,6 +241,23 @@ cdef class Workspace:
                 return True
             first += rows
         return False
+
+    cdef bint copy_inputs(self, Py_ssize_t n_rows) noexcept nogil:
+        """X's panels to where shortcuts take them to layers from the third on; returns whether to stop"""
+        cdef const Layer* layers = self.plan.layers
+        cdef lanes_t* out
+        cdef Py_ssize_t k, p
+        for k in range(2, self.plan.n_layers):
+            out = self.activations[k] - layers[k].shortcut_panels * self.stride
+            for p in range(layers[k].shortcut_panels):
+                memcpy(out + p * self.stride, self.activations[0] + p * self.stride, n_rows * sizeof(lanes_t))
+                if interrupted(&self.watch, 4 * n_rows * self.plan.kernels.lanes):
+                    return True
+        return False
+
+    cdef const lanes_t* layer_inputs(self, Py_ssize_t k) noexcept nogil:
+        """What layer k multiplies: the activations below it, with shortcuts X's panels before them"""
+        return self.activations[k] - self.plan.layers[k].shortcut_panels * self.stride
 
     cdef void find_inputs(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil:
         """inputs := rows of a sparse X"""
@@ -321,21 +346,34 @@ cdef class Workspace:
         cdef const Kernels* kernels = self.plan.kernels
         cdef const Layer* layers = self.plan.layers
         cdef Py_ssize_t k
-        cdef bint stop
         for k in range(self.plan.n_layers - 1, -1, -1):
             # before the step changes this layer's weights
-            if k > 0:
-                stop = deltas_below_panels(
-                    kernels, &layers[k], parameters, self.deltas[k], self.stride, n_rows,
-                    layers[k - 1].activation, self.activations[k], self.scratch, self.deltas[k - 1], &self.watch)
-            else:
-                stop = self.input_deltas != NULL and deltas_below_panels(
-                    kernels, &layers[k], parameters, self.deltas[k], self.stride, n_rows,
-                    IDENTITY, NULL, self.scratch, self.input_deltas, &self.watch)
-            if stop:
+            if k > 0 and deltas_below_panels(
+                    kernels, &layers[k], parameters, self.deltas[k], self.stride, n_rows, layers[k].shortcut_panels,
+                    layers[k].in_panels, layers[k - 1].activation, self.activations[k], self.scratch,
+                    self.deltas[k - 1], &self.watch):
+                return True
+            if self.input_deltas != NULL and self.add_input_deltas(k, parameters, n_rows):
                 return True
             if out != NULL and self.layer_gradients(k, n_rows, 0, self.gradient_tiles(k), step, out, &self.watch):
                 return True
+        return False
+
+    cdef bint add_input_deltas(self, Py_ssize_t k, const lanes_t* parameters, Py_ssize_t n_rows) noexcept nogil:
+        """input_deltas := or, but for the last layer, += what goes through layer k; returns whether to stop"""
+        cdef const Kernels* kernels = self.plan.kernels
+        cdef const Layer* layer = &self.plan.layers[k]
+        cdef Py_ssize_t p, n_panels = layer.in_panels if k == 0 else layer.shortcut_panels
+        # without shortcuts all goes through the first layer
+        cdef bint first = not self.plan.shortcuts or k == self.plan.n_layers - 1
+        cdef lanes_t* out = self.input_deltas + (0 if first else n_panels * self.stride)
+        if deltas_below_panels(
+                kernels, layer, parameters, self.deltas[k], self.stride, n_rows, 0, n_panels,
+                IDENTITY, NULL, self.scratch, out, &self.watch):
+            return True
+        if not first:
+            for p in range(n_panels):
+                kernels.add_rows(out + p * self.stride, n_rows, self.input_deltas + p * self.stride)
         return False
 
     cdef Py_ssize_t gradient_tiles(self, Py_ssize_t k) noexcept nogil:
@@ -352,7 +390,7 @@ cdef class Workspace:
                 self.plan.kernels, &self.plan.layers[k], &self.inputs, self.deltas[k], self.stride, n_rows,
                 first, last, step, self.sums[0], out, watch)
         return gradient_panels(
-            self.plan.kernels, &self.plan.layers[k], self.activations[k], self.deltas[k], self.stride, n_rows,
+            self.plan.kernels, &self.plan.layers[k], self.layer_inputs(k), self.deltas[k], self.stride, n_rows,
             first, last, step, out, watch)
 
 

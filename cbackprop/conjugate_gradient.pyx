@@ -89,16 +89,13 @@ cdef class ScaledConjugateGradientTraining(Training):
     cdef lanes_t* there
     cdef double loss  # of the parameters
     cdef bint known  # the loss and `downhill` are those of the parameters
-    cdef Py_ssize_t n_parameters
 
     cdef object begin(self):
-        cdef Py_ssize_t k, rows = self.plan.parameter_rows
+        cdef Py_ssize_t rows = self.plan.parameter_rows
         self.memory = Block(3 * rows)
         self.downhill = self.memory.rows
         self.downhill_there = self.memory.rows + rows
         self.there = self.memory.rows + 2 * rows
-        for k in range(self.plan.n_layers):
-            self.n_parameters += (self.plan.layers[k].n_in + 1) * self.plan.layers[k].n_out
 
     cdef double epoch(self) noexcept nogil:
         """One iteration: steps 2 to 9 of Møller's algorithm, with his numbers in their places"""
@@ -169,7 +166,7 @@ cdef class ScaledConjugateGradientTraining(Training):
         self.loss = loss_there
         memcpy(self.parameters, self.there, size)
         self.update.numbers[SCALE_BEFORE] = 0
-        if self.update.n_steps % self.n_parameters:
+        if self.update.n_steps % self.plan.n_parameters:
             beta = (self.dot(self.downhill_there, self.downhill_there)
                     - self.dot(self.downhill_there, self.downhill)) / slope
         self.combine(1, self.downhill_there, beta, direction, direction)

@@ -5,8 +5,10 @@ from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch
 
 cdef struct Layer:
-    Py_ssize_t n_in, n_out
+    Py_ssize_t n_in, n_out  # as the kernels count them: with shortcuts n_in has the columns that X's last panel lacks
     Py_ssize_t in_panels, out_panels
+    Py_ssize_t n_below  # units of the layer below, or X's columns
+    Py_ssize_t n_shortcuts, shortcut_panels  # X's columns and panels that stand before those of the layer below
     bint few  # one to three outputs and more inputs: weights lie transposed, as panels of the inputs
     Activation activation
     Py_ssize_t biases, weights  # where they begin in the private parameters, in rows of lanes
@@ -18,8 +20,8 @@ cdef struct Layer:
 cdef Py_ssize_t rows_at_once(Py_ssize_t n_rows, Py_ssize_t work) noexcept nogil
 
 cdef Py_ssize_t describe(
-    Layer* layer, const Kernels* kernels, Py_ssize_t n_in, Py_ssize_t n_out, Activation activation,
-    Py_ssize_t first_row, Py_ssize_t first_number) noexcept nogil
+    Layer* layer, const Kernels* kernels, Py_ssize_t n_below, Py_ssize_t n_shortcuts, Py_ssize_t n_out,
+    Activation activation, Py_ssize_t first_row, Py_ssize_t first_number) noexcept nogil
 
 cdef bint pack_layer(
     const Kernels* kernels, const Layer* layer, const char* source, Py_ssize_t itemsize, lanes_t* parameters,
@@ -44,7 +46,7 @@ cdef void forward_directly(
 
 cdef bint deltas_below_panels(
     const Kernels* kernels, const Layer* layer, const lanes_t* parameters,
-    const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t n_rows,
+    const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t n_rows, Py_ssize_t first, Py_ssize_t last,
     Activation activation_below, const lanes_t* activations_below, lanes_t* scratch,
     lanes_t* out, Watch* watch) noexcept nogil
 

@@ -36,15 +36,21 @@ cdef enum:
 
 
 cdef Py_ssize_t describe(
-    Layer* layer, const Kernels* kernels, Py_ssize_t n_in, Py_ssize_t n_out, Activation activation,
-    Py_ssize_t first_row, Py_ssize_t first_number,
+    Layer* layer, const Kernels* kernels, Py_ssize_t n_below,
+    Py_ssize_t n_shortcuts,  # columns of X that come in before those of the layer below; 0: none
+    Py_ssize_t n_out, Activation activation, Py_ssize_t first_row, Py_ssize_t first_number,
 ) noexcept nogil:
     """Fills in a layer whose private parameters begin at first_row; returns the row behind them."""
-    layer.n_in = n_in
+    cdef Py_ssize_t n_in
+    layer.n_below = n_below
+    layer.n_shortcuts = n_shortcuts
+    layer.shortcut_panels = (n_shortcuts + kernels.lanes - 1) // kernels.lanes
+    # the layer below begins a panel of its own
+    n_in = layer.n_in = layer.shortcut_panels * kernels.lanes + n_below
     layer.n_out = n_out
     layer.in_panels = (n_in + kernels.lanes - 1) // kernels.lanes
     layer.out_panels = (n_out + kernels.lanes - 1) // kernels.lanes
-    layer.few = n_out <= 3 and n_out < n_in
+    layer.few = n_out <= 3 and n_out < n_shortcuts + n_below
     layer.activation = activation
     layer.biases = first_row
     layer.bias_rows = layer.out_panels
@@ -53,7 +59,7 @@ cdef Py_ssize_t describe(
     layer.groups = groups_of(kernels, layer.in_panels if layer.few else layer.out_panels)
     layer.gradient_tiles = layer.groups * (layer.out_panels if layer.few else layer.in_panels)
     layer.public_weights = first_number
-    layer.public_biases = first_number + n_in * n_out
+    layer.public_biases = first_number + (n_shortcuts + n_below) * n_out
     return layer.weights + layer.weight_rows
 
 
@@ -62,21 +68,39 @@ cdef inline Py_ssize_t groups_of(const Kernels* kernels, Py_ssize_t n_panels) no
     return (n_panels + kernels.tile_panels - 1) // kernels.tile_panels
 
 
+cdef inline Py_ssize_t rows_in_a_piece(const Layer* layer, Py_ssize_t first, Py_ssize_t at_once) noexcept nogil:
+    """How many rows of the public weights from `first` on are neighbours in the private ones, too; at_once at most"""
+    cdef Py_ssize_t end = layer.n_shortcuts if first < layer.n_shortcuts else layer.n_shortcuts + layer.n_below
+    return min(at_once, end - first)
+
+
+cdef inline Py_ssize_t private_row(const Kernels* kernels, const Layer* layer, Py_ssize_t row) noexcept nogil:
+    """Where a row of the public weights is: behind those of X there is a gap of zeros, which nothing writes to"""
+    if row < layer.n_shortcuts:
+        return row
+    return row - layer.n_shortcuts + layer.shortcut_panels * kernels.lanes
+
+
 cdef bint pack_layer(
-    const Kernels* kernels, const Layer* layer, const char* source, Py_ssize_t itemsize, lanes_t* parameters,
+    const Kernels* kernels, const Layer* layer, const char* source, Py_ssize_t itemsize,
+    lanes_t* parameters,  # zeros at first
     Watch* watch,
 ) noexcept nogil:
     """parameters := the layer's weights and biases out of a flat public array; returns whether to stop"""
     cdef const char* weights = source + layer.public_weights * itemsize
     cdef const lanes_t* biases = <const lanes_t*>(source + layer.public_biases * itemsize)
-    cdef Py_ssize_t i = 0, rows = rows_at_once(layer.n_in, WORK_OF_A_COPY * layer.n_out)
+    cdef Py_ssize_t i = 0, rows, at_once = rows_at_once(layer.n_in, WORK_OF_A_COPY * layer.n_out)
     if layer.few:
-        kernels.pack_few(<const lanes_t*>weights, layer.n_in, layer.n_out, parameters + layer.weights)
+        kernels.pack_few(<const lanes_t*>weights, layer.n_shortcuts, layer.n_out, parameters + layer.weights)
+        kernels.pack_few(
+            <const lanes_t*>(weights + layer.n_shortcuts * layer.n_out * itemsize), layer.n_below, layer.n_out,
+            parameters + layer.weights + layer.shortcut_panels * layer.n_out)
     else:
-        while i < layer.n_in:
+        while i < layer.n_shortcuts + layer.n_below:
+            rows = rows_in_a_piece(layer, i, at_once)
             kernels.gather(
-                <const lanes_t*>(weights + i * layer.n_out * itemsize), layer.n_out, NULL, min(rows, layer.n_in - i),
-                parameters + layer.weights + i, layer.n_in)
+                <const lanes_t*>(weights + i * layer.n_out * itemsize), layer.n_out, NULL, rows,
+                parameters + layer.weights + private_row(kernels, layer, i), layer.n_in)
             if interrupted(watch, WORK_OF_A_COPY * rows * layer.n_out):
                 return True
             i += rows
@@ -91,13 +115,17 @@ cdef bint unpack_layer(
     """out := the layer's weights and biases, in a flat public array; returns whether to stop"""
     cdef char* weights = out + layer.public_weights * itemsize
     cdef lanes_t* biases = <lanes_t*>(out + layer.public_biases * itemsize)
-    cdef Py_ssize_t i = 0, rows = rows_at_once(layer.n_in, WORK_OF_A_COPY * layer.n_out)
+    cdef Py_ssize_t i = 0, rows, at_once = rows_at_once(layer.n_in, WORK_OF_A_COPY * layer.n_out)
     if layer.few:
-        kernels.unpack_few(parameters + layer.weights, layer.n_in, layer.n_out, <lanes_t*>weights)
+        kernels.unpack_few(parameters + layer.weights, layer.n_shortcuts, layer.n_out, <lanes_t*>weights)
+        kernels.unpack_few(
+            parameters + layer.weights + layer.shortcut_panels * layer.n_out, layer.n_below, layer.n_out,
+            <lanes_t*>(weights + layer.n_shortcuts * layer.n_out * itemsize))
     else:
-        while i < layer.n_in:
+        while i < layer.n_shortcuts + layer.n_below:
+            rows = rows_in_a_piece(layer, i, at_once)
             kernels.scatter(
-                parameters + layer.weights + i, layer.n_in, layer.n_out, min(rows, layer.n_in - i),
+                parameters + layer.weights + private_row(kernels, layer, i), layer.n_in, layer.n_out, rows,
                 <lanes_t*>(weights + i * layer.n_out * itemsize))
             if watch != NULL and interrupted(watch, WORK_OF_A_COPY * rows * layer.n_out):
                 return True
@@ -204,23 +232,27 @@ cdef bint deltas_below_panels(
     const lanes_t* parameters,
     const lanes_t* deltas,  # (out_panels, stride)
     Py_ssize_t stride, Py_ssize_t n_rows,
+    Py_ssize_t first, Py_ssize_t last,  # panels of the inputs
     Activation activation_below,  # IDENTITY: no derivative
-    const lanes_t* activations_below,  # (in_panels, stride)
+    const lanes_t* activations_below,  # (last - first, stride)
     lanes_t* scratch,  # (kernels.scratch_rows,)
-    lanes_t* out,  # (in_panels, stride), overwritten
+    lanes_t* out,  # (last - first, stride), overwritten
     Watch* watch,
 ) noexcept nogil:
     """out := (deltas @ weights.T) * f'(activations_below); returns whether to stop"""
     cdef derivative_t derivative = kernels.derivative[<int>activation_below]
     cdef Py_ssize_t work = (layer.n_out + WORK_OF_A_PASS) * kernels.lanes, rows = rows_at_once(n_rows, work)
-    cdef Py_ssize_t panels = panels_at_once(kernels, layer.in_panels, rows * work)
+    cdef Py_ssize_t panels = panels_at_once(kernels, last - first, rows * work)
     cdef Py_ssize_t p, r, i, m, some
+    # the kernels count panels from the first of all
+    activations_below -= first * stride
+    out -= first * stride
     r = 0
     while r < n_rows:
         m = min(rows, n_rows - r)
-        p = 0
-        while p < layer.in_panels:
-            some = min(panels, layer.in_panels - p)
+        p = first
+        while p < last:
+            some = min(panels, last - p)
             if layer.few:
                 # transposed weights are the right operand as they lie
                 kernels.forward(
@@ -313,7 +345,7 @@ cdef class _Panels:
         if min(n_rows, n_in, n_out) == 0:
             raise ValueError(f"arrays are empty: {n_rows} rows, {n_in} inputs, {n_out} outputs")
         self.kernels = kernels_for(dtype)
-        cdef Py_ssize_t parameter_rows = describe(&self.layer, self.kernels, n_in, n_out, IDENTITY, 0, 0)
+        cdef Py_ssize_t parameter_rows = describe(&self.layer, self.kernels, n_in, 0, n_out, IDENTITY, 0, 0)
         self.n_rows = n_rows
         self.block = Block(parameter_rows + self.kernels.scratch_rows
                            + n_rows * (self.layer.in_panels + self.layer.out_panels))
@@ -394,7 +426,8 @@ def deltas_below(
         panels.gather(&deltas[0, 0], deltas.shape[1], panels.above)
         panels.pack_weights(&weights[0, 0])
         deltas_below_panels(panels.kernels, &panels.layer, panels.parameters, panels.above, panels.n_rows,
-                            panels.n_rows, IDENTITY, NULL, panels.scratch, panels.below, &panels.watch)
+                            panels.n_rows, 0, panels.layer.in_panels, IDENTITY, NULL, panels.scratch, panels.below,
+                            &panels.watch)
         panels.scatter(panels.below, out.shape[1], &out[0, 0])
 
 

@@ -25,10 +25,6 @@ cdef inline const Layer* last_layer(Plan plan) noexcept nogil:
     return &plan.layers[plan.n_layers - 1]
 
 
-cdef inline Py_ssize_t n_parameters(Plan plan) noexcept nogil:
-    return last_layer(plan).public_biases + last_layer(plan).n_out
-
-
 # ---- of rows, by the preactivations, the inputs or the parameters ----
 
 cdef void derive_blocks(
@@ -40,7 +36,7 @@ cdef void derive_blocks(
 ) noexcept nogil:
     """outs := derivatives for each row by itself; the workspace's fault and watch say if something stopped it"""
     cdef Py_ssize_t first = 0, rows, output, n_of = last_layer(workspace.plan).n_out if of_outputs else 1
-    cdef Py_ssize_t row_bytes = n_parameters(workspace.plan) * workspace.plan.itemsize
+    cdef Py_ssize_t row_bytes = workspace.plan.n_parameters * workspace.plan.itemsize
     cdef Rows block
     while first < n_rows:
         rows = min(<Py_ssize_t>BLOCK_ROWS, n_rows - first)
@@ -109,17 +105,27 @@ cdef bint write_gradients(
 ) noexcept nogil:
     """Each row's gradients of every layer, of rows from first_row on; returns whether to stop"""
     cdef const Layer* layer
+    cdef const lanes_t* below
+    cdef const lanes_t* deltas
+    cdef char* target
     cdef Py_ssize_t k, first, rows, size, itemsize = workspace.plan.itemsize
     for k in range(workspace.plan.n_layers):
         layer = &workspace.plan.layers[k]
-        size = (layer.n_in + 1) * layer.n_out
+        size = layer.public_biases + layer.n_out - layer.public_weights
         first = 0
         while first < n_rows:
             rows = min(n_rows - first, max(1, NUMBERS_AT_ONCE // size))
+            below = workspace.activations[k] + first_row + first
+            deltas = workspace.deltas[k] + first_row + first
+            target = out + first * row_bytes + layer.public_weights * itemsize
+            if layer.n_shortcuts > 0:
+                # the biases' that come behind are overwritten by the next
+                workspace.plan.kernels.outer_products(
+                    below - layer.shortcut_panels * workspace.stride, deltas, workspace.stride, layer.n_shortcuts,
+                    layer.n_out, rows, <lanes_t*>target, row_bytes // itemsize)
             workspace.plan.kernels.outer_products(
-                workspace.activations[k] + first_row + first, workspace.deltas[k] + first_row + first,
-                workspace.stride, layer.n_in, layer.n_out, rows,
-                <lanes_t*>(out + first * row_bytes + layer.public_weights * itemsize), row_bytes // itemsize)
+                below, deltas, workspace.stride, layer.n_below, layer.n_out, rows,
+                <lanes_t*>(target + layer.n_shortcuts * layer.n_out * itemsize), row_bytes // itemsize)
             if interrupted(&workspace.watch, 16 * rows * size):
                 return True
             first += rows
@@ -135,7 +141,7 @@ cdef class NormalEquations:
         cdef Py_ssize_t lanes = plan.kernels.lanes, n_outputs = last_layer(plan).n_out, rows
         self.plan = plan
         self.workspace = workspace
-        self.n = n_parameters(plan)
+        self.n = plan.n_parameters
         self.n_panels = self.n // lanes + 1
         rows = min(workspace.stride, <Py_ssize_t>ROWS_AT_ONCE)
         cdef Py_ssize_t n_residuals = (workspace.stride * n_outputs + lanes - 1) // lanes
@@ -294,11 +300,11 @@ cdef class HessianProduct:
             return True
         for k in range(self.plan.n_layers):
             layer, out = &self.plan.layers[k], self.tangents.activations[k + 1]
-            if forward_panels(kernels, layer, self.direction, self.workspace.activations[k], stride, n_rows, False,
+            if forward_panels(kernels, layer, self.direction, self.workspace.layer_inputs(k), stride, n_rows, False,
                               out, &self.workspace.watch):
                 return True
             if k > 0:
-                if forward_panels(kernels, layer, self.unbiased, self.tangents.activations[k], stride, n_rows, False,
+                if forward_panels(kernels, layer, self.unbiased, self.tangents.layer_inputs(k), stride, n_rows, False,
                                   self.spare, &self.workspace.watch):
                     return True
                 self.add(layer.out_panels, n_rows, out)
@@ -336,17 +342,18 @@ cdef class HessianProduct:
             return True
         if self.product(k, parameters, deltas, n_rows, self.workspace.deltas[k - 1]):
             return True
-        self.add(self.plan.layers[k].in_panels, n_rows, tangents)
+        self.add(self.plan.layers[k - 1].out_panels, n_rows, tangents)
         self.times_slope(k - 1, n_rows)
         return False
 
     cdef bint product(
         self, Py_ssize_t k, const lanes_t* parameters, const lanes_t* deltas, Py_ssize_t n_rows, lanes_t* out
     ) noexcept nogil:
-        """out := deltas @ weights[k].T; returns whether to stop"""
+        """out := deltas @ weights[k].T, but for the inputs of shortcuts; returns whether to stop"""
+        cdef const Layer* layer = &self.plan.layers[k]
         return deltas_below_panels(
-            self.plan.kernels, &self.plan.layers[k], parameters, deltas, self.workspace.stride, n_rows, IDENTITY, NULL,
-            self.workspace.scratch, out, &self.workspace.watch)
+            self.plan.kernels, layer, parameters, deltas, self.workspace.stride, n_rows, layer.shortcut_panels,
+            layer.in_panels, IDENTITY, NULL, self.workspace.scratch, out, &self.workspace.watch)
 
     cdef void times_slope(self, Py_ssize_t k, Py_ssize_t n_rows) noexcept nogil:
         """Multiplies a layer's deltas by f', and their tangents by the rule for products"""
@@ -368,11 +375,11 @@ cdef class HessianProduct:
         plus.learning_rate, plus.scale, plus.alpha = -1, 1, 0
         # the inputs do not change
         if k > 0 and gradient_panels(
-                kernels, layer, self.tangents.activations[k], self.workspace.deltas[k], stride, n_rows, 0,
+                kernels, layer, self.tangents.layer_inputs(k), self.workspace.deltas[k], stride, n_rows, 0,
                 layer.gradient_tiles, NULL, out, &self.workspace.watch):
             return True
         if gradient_panels(
-                kernels, layer, self.workspace.activations[k], self.tangents.deltas[k], stride, n_rows, 0,
+                kernels, layer, self.workspace.layer_inputs(k), self.tangents.deltas[k], stride, n_rows, 0,
                 layer.gradient_tiles, &plus if k > 0 else NULL, out, &self.workspace.watch):
             return True
         # to the biases nothing is added

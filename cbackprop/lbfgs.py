@@ -1,7 +1,6 @@
 """L-BFGS: SciPy's L-BFGS-B over a network's loss and gradient."""
 
 import copy
-import itertools
 
 import numpy as np
 
@@ -73,7 +72,7 @@ def minimize_loss(network, evaluate, *, penalty, max_iter, finish_iteration=None
     except ImportError as error:
         raise ImportError("L-BFGS needs SciPy: pip install scipy") from error
     trial = copy.deepcopy(network)
-    penalties = penalty * _is_weight(network.layer_sizes)
+    penalties = penalty * _is_weight(trial)
 
     def loss_and_gradient(parameters):
         trial.parameters = parameters
@@ -95,9 +94,9 @@ def minimize_loss(network, evaluate, *, penalty, max_iter, finish_iteration=None
     )
 
 
-def _is_weight(layer_sizes):
+def _is_weight(network):
     """1 for each weight and 0 for each bias, in the order of the network's parameters."""
     parts = []
-    for n_in, n_out in itertools.pairwise(layer_sizes):
-        parts += [np.ones(n_in * n_out), np.zeros(n_out)]
+    for weights, biases in zip(network.weights, network.biases, strict=True):
+        parts += [np.ones(weights.size), np.zeros(biases.size)]
     return np.concatenate(parts)

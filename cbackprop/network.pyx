@@ -60,12 +60,17 @@ cdef class Network:
         Draws the initial weights and biases: uniform in +-sqrt(f / (n_in + n_out)), f = 2 where the activation is
         sigmoid, else 6 (Glorot & Bengio 2010, as scikit-learn draws them and from the same stream). The first name in
         `activation` decides, even without hidden layers.
+    shortcuts : bool, default False
+        Whether the inputs go to every layer, not only to the first: a layer's own inputs are then those of the network
+        followed by the layer below, n_in = n_features + its units, in `weights` and in the rule for the initial ones.
+        X must be dense.
 
     Attributes
     ----------
     layer_sizes, activation : tuple
     output_activation, loss : str
     dtype : numpy.dtype
+    shortcuts : bool
     n_parameters : int
 
     Raises
@@ -101,6 +106,7 @@ cdef class Network:
     cdef readonly str output_activation
     cdef readonly str loss
     cdef readonly object dtype
+    cdef readonly bint shortcuts
     cdef object _parameters
     cdef list _weights, _biases
     cdef Plan _plan
@@ -108,8 +114,8 @@ cdef class Network:
     cdef object __weakref__
 
     def __init__(self, layer_sizes, activation="sigmoid", output_activation="identity", loss="squared_error",
-                 dtype="float64", random_state=None):
-        self._build(layer_sizes, activation, output_activation, loss, dtype)
+                 dtype="float64", random_state=None, *, shortcuts=False):
+        self._build(layer_sizes, activation, output_activation, loss, dtype, shortcuts)
         random_state = checks.as_random_state(random_state)
         decisive = activation if isinstance(activation, str) else [*self.activation, self.output_activation][0]
         for weights, biases in zip(self._weights, self._biases):
@@ -121,7 +127,7 @@ cdef class Network:
                 part[...] = random_state.uniform(-bound, bound, part.shape)
             biases[...] = random_state.uniform(-bound, bound, biases.shape)
 
-    def _build(self, layer_sizes, activation, output_activation, loss, dtype):
+    def _build(self, layer_sizes, activation, output_activation, loss, dtype, shortcuts):
         """Everything but the values of the parameters."""
         if self._plan is not None:
             raise RuntimeError("a Network is built once")
@@ -140,11 +146,16 @@ cdef class Network:
         check_pair(loss, self.output_activation)
         self.loss = loss
         self.dtype = checks.as_dtype(dtype)
-        self._parameters = checks.empty_parameters(self.layer_sizes, self.dtype)
-        self._plan = Plan(self.layer_sizes, (*self.activation, self.output_activation), self.loss, self.dtype)
+        self.shortcuts = checks.as_bool("shortcuts", shortcuts)
+        n_shortcuts = self.layer_sizes[0] if self.shortcuts else 0
+        shapes = [(n_below + (n_shortcuts if k > 0 else 0), n_out)
+                  for k, (n_below, n_out) in enumerate(zip(self.layer_sizes[:-1], self.layer_sizes[1:]))]
+        self._parameters = checks.empty_parameters(self.layer_sizes, shapes, self.dtype)
+        self._plan = Plan(
+            self.layer_sizes, (*self.activation, self.output_activation), self.loss, self.dtype, self.shortcuts)
         self._weights, self._biases = [], []
         start = 0
-        for n_in, n_out in zip(self.layer_sizes[:-1], self.layer_sizes[1:]):
+        for n_in, n_out in shapes:
             self._weights.append(self._parameters[start:start + n_in * n_out].reshape(n_in, n_out))
             start += n_in * n_out
             self._biases.append(self._parameters[start:start + n_out])
@@ -180,7 +191,10 @@ cdef class Network:
 
     @property
     def weights(self):
-        """A list of writable views of `parameters`, of shapes (n_in, n_out)."""
+        """A list of writable views of `parameters`, of shapes (n_in, n_out).
+
+        With shortcuts the first n_features rows of each are for the inputs, the others for the layer below.
+        """
         self._not_in_training()
         return list(self._weights)
 
@@ -229,13 +243,13 @@ cdef class Network:
         """
         cdef Pointer rows = matrix_of(X, self.dtype, self._plan.layers[0].n_in)
         if (
-            n_threads is None and rows is not None and rows.n_rows() <= DIRECT_ROWS
+            n_threads is None and rows is not None and rows.n_rows() <= DIRECT_ROWS and not self._plan.shortcuts
             and rows.n_rows() * self._plan.parameter_rows <= DIRECT_PARAMETERS
         ):
             found = self._predict_directly(X, rows, out)
             if found is not None:
                 return found
-        X = checks.as_rows("X", X, self.dtype, self.layer_sizes[0], "features")
+        X = self._rows(X)
         given = out
         out = checks.as_out(out, X, self.layer_sizes[-1])
         if given is not None and isinstance(X, np.ndarray) and np.may_share_memory(X, out):
@@ -283,7 +297,7 @@ cdef class Network:
         list of arrays of shape (n_samples, n_out)
             X first (a copy; a CSR one of a sparse X), the outputs last.
         """
-        rows = checks.as_rows("X", X, self.dtype, self.layer_sizes[0], "features")
+        rows = self._rows(X)
         sparse = isinstance(rows, checks.SparseRows)
         outs = [np.empty((rows.shape[0], size), self.dtype) for size in self.layer_sizes[sparse:]]
         self._layer_by_layer(rows, outs, int(sparse), 1, 0)
@@ -458,7 +472,7 @@ cdef class Network:
         MemoryError
             If the array does not fit in memory.
         """
-        X = checks.as_matrix("X", X, self.dtype, self.layer_sizes[0], "features")
+        X = self._rows(X, dense=True)
         out = checks.empty((X.shape[0], self.layer_sizes[-1], self._parameters.size), self.dtype)
         return self._derive(X, None, None, PARAMETERS, [out])[0]
 
@@ -479,7 +493,7 @@ cdef class Network:
         MemoryError
             If the array does not fit in memory.
         """
-        X = checks.as_rows("X", X, self.dtype, self.layer_sizes[0], "features")
+        X = self._rows(X)
         out = checks.empty((X.shape[0], self.layer_sizes[-1], self.layer_sizes[0]), self.dtype)
         return self._derive(X, None, None, INPUTS, [out])[0]
 
@@ -612,9 +626,14 @@ cdef class Network:
             gradient[first:first + NUMBERS_AT_ONCE] /= self.dtype.type(weight)
             PyErr_CheckSignals()
 
+    def _rows(self, X, dense=False):
+        """X as the engine takes it."""
+        check = checks.as_matrix if dense or self.shortcuts else checks.as_rows
+        return check("X", X, self.dtype, self.layer_sizes[0], "features")
+
     def _checked(self, X, y, sample_weight, any_sign=False, dense=False):
         """(X, targets, classes, sample_weight) as the engine takes them."""
-        X = (checks.as_matrix if dense else checks.as_rows)("X", X, self.dtype, self.layer_sizes[0], "features")
+        X = self._rows(X, dense)
         targets, classes = checks.as_targets(y, self.dtype, X.shape[0], self.layer_sizes[-1], self.loss)
         return X, targets, classes, checks.as_weights(sample_weight, self.dtype, X.shape[0], any_sign)
 
@@ -699,14 +718,15 @@ cdef class Network:
     def __repr__(self):
         return (
             f"Network({self.layer_sizes}, activation={self.activation}, "
-            f"output_activation={self.output_activation!r}, loss={self.loss!r}, dtype='{self.dtype}')")
+            f"output_activation={self.output_activation!r}, loss={self.loss!r}, dtype='{self.dtype}'"
+            f"{', shortcuts=True' if self.shortcuts else ''})")
 
     def __eq__(self, other):
         if not isinstance(other, Network):
             return NotImplemented
-        *mine, my_parameters = self.__reduce__()[1]
-        *theirs, their_parameters = other.__reduce__()[1]
-        return mine == theirs and np.array_equal(my_parameters, their_parameters)
+        *mine, my_parameters, my_shortcuts = self.__reduce__()[1]
+        *theirs, their_parameters, their_shortcuts = other.__reduce__()[1]
+        return mine == theirs and my_shortcuts == their_shortcuts and np.array_equal(my_parameters, their_parameters)
 
     __hash__ = None
 
@@ -719,13 +739,14 @@ cdef class Network:
                 leave_reader(&self._guard)
         return restore, (
             type(self), self.layer_sizes, self.activation, self.output_activation, self.loss, self.dtype.name, values,
+            self.shortcuts,
         ), getattr(self, "__dict__", None)
 
 
-def restore(kind, layer_sizes, activation, output_activation, loss, dtype, parameters):
+def restore(kind, layer_sizes, activation, output_activation, loss, dtype, parameters, shortcuts=False):
     """A network out of its pickle."""
     cdef Network network = kind.__new__(kind)
-    network._build(layer_sizes, activation, output_activation, loss, dtype)
+    network._build(layer_sizes, activation, output_activation, loss, dtype, shortcuts)
     if parameters.shape != network._parameters.shape or parameters.dtype != network._parameters.dtype:
         raise ValueError(f"the pickle of a network holds parameters of shape {parameters.shape}")
     network._parameters[...] = parameters

@@ -16,6 +16,8 @@ compiled engine is timed against. Names and meanings are those of the compiled p
 
     parameters      -= learning_rate * gradient
 
+With shortcuts, what layers behind the first multiply is X and activations[k], side by side.
+
 A matrix is a list of rows. Inputs are lists, too, and hardly checked: ill-shaped ones are not
 found here.
 """
@@ -205,9 +207,14 @@ class Network:
         loss="squared_error",
         dtype="float64",
         random_state=None,
+        *,
+        shortcuts=False,
     ):
         self.layer_sizes = tuple(layer_sizes)
+        self.shortcuts = shortcuts
+        self._n_shortcuts = self.layer_sizes[0] if shortcuts else 0
         self._layers = list(zip(self.layer_sizes, self.layer_sizes[1:]))  # (n_in, n_out) of each
+        self._layers[1:] = [(n_in + self._n_shortcuts, n_out) for n_in, n_out in self._layers[1:]]
         n_hidden = len(self._layers) - 1
         names = [activation] * n_hidden if isinstance(activation, str) else activation
         if len(names) != n_hidden:
@@ -263,15 +270,20 @@ class Network:
 
     def activations(self, X):
         """activations[k+1] = f_k(activations[k] @ weights[k] + biases[k])"""
-        activations = [X]
+        activations, inputs = [X], X
         names = (*self.activation, self.output_activation)
         for (weights, biases), name in zip(self._blocks(), names):
             f, columns, rows = OUTPUT_ACTIVATIONS[name][0], transpose(weights), []
-            for a in activations[-1]:
+            for a in inputs:
                 z = [dot(a, column) + b for column, b in zip(columns, biases)]
                 rows.append(f(z) if name == "softmax" else [f(z_j) for z_j in z])
             activations.append(rows)
+            inputs = self._inputs(X, rows)
         return activations
+
+    def _inputs(self, X, rows):
+        """What a layer multiplies: the rows below it, with shortcuts behind those of X."""
+        return [[*x, *a] for x, a in zip(X, rows)] if self.shortcuts else rows
 
     def _deltas(self, activations, y, shares):
         """deltas[k-1] = (deltas[k] @ weights[k].T) * f'_{k-1}, of each point times its share"""
@@ -281,7 +293,8 @@ class Network:
             deltas = [times_derivative(deltas[0], self.output_activation, activations[-1])]
         layers = list(zip(self.weights[1:], self.activation, activations[1:]))
         for weights, name, a in reversed(layers):
-            deltas.insert(0, times_derivative(matmul_transposed(deltas[0], weights), name, a))
+            below = matmul_transposed(deltas[0], weights[self._n_shortcuts :])
+            deltas.insert(0, times_derivative(below, name, a))
         return deltas
 
     def deltas(self, X, y):
@@ -289,8 +302,10 @@ class Network:
         return self._deltas(self.activations(X), self._targets(y), [1.0] * len(X))
 
     def input_gradient(self, X, y):
-        """dC/dX = deltas[0] @ weights[0].T, point by point."""
-        return matmul_transposed(self.deltas(X, y)[0], self.weights[0])
+        """dC/dX = deltas[0] @ weights[0].T, point by point; the sum over layers with shortcuts."""
+        layers = list(zip(self.deltas(X, y), self.weights))[: None if self.shortcuts else 1]
+        parts = [matmul_transposed(deltas, weights[: len(X[0])]) for deltas, weights in layers]
+        return [[sum(terms) for terms in zip(*rows)] for rows in zip(*parts)]
 
     def _targets(self, y):
         """One row a point, also for a flat list of class numbers or of single outputs."""
@@ -315,7 +330,8 @@ class Network:
         share, divisor = shares(len(X), sample_weight, reduction)
         y, activations = self._targets(y), self.activations(X)
         loss, gradient = self._loss(activations[-1], y, share), []
-        for a, deltas in zip(activations, self._deltas(activations, y, share)):
+        inputs = [X, *(self._inputs(X, rows) for rows in activations[1:-1])]
+        for a, deltas in zip(inputs, self._deltas(activations, y, share)):
             gradient += transposed_matmul(a, deltas)
             gradient += map(sum, zip(*deltas))
         if alpha:  # the L2 term: 1/2 alpha sum(W ** 2) / divisor, of weights but not of biases

@@ -241,7 +241,7 @@ cdef class Training:
         """Whether the kernel for the smallest networks does what the general loop would"""
         cdef const Layer* layers = self.plan.layers
         return (
-            self.batch_size == 1 and not self.workspace.sparse and self.plan.n_layers == 2
+            self.batch_size == 1 and not self.workspace.sparse and self.plan.n_layers == 2 and not self.plan.shortcuts
             and layers[0].out_panels <= 4 and not layers[0].few
             and layers[1].n_out == 1 and layers[1].few and layers[1].activation == IDENTITY
             and self.plan.loss == SQUARED_ERROR and self.data.sample_weight == NULL

@@ -97,7 +97,7 @@ def test_loss_and_gradient_of_lbfgs(activation, task, weighted, monkeypatch):
     spy_on(neural_network)
     loss, gradient = asked[cbackprop][1:]
     sizes = (X.shape[1], 5, 4, 10 if task == "digits" else 1)
-    is_weight = lbfgs._is_weight(sizes) == 1
+    is_weight = lbfgs._is_weight(cbackprop.Network(sizes)) == 1
     # scikit-learn has all weights first, then all biases
     ours = [np.concatenate([v[is_weight], v[~is_weight]]) for v in (asked[cbackprop][0], gradient)]
     assert_allclose(ours[0], asked[neural_network][0], rtol=0)

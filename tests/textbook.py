@@ -60,13 +60,12 @@ def reference(network, parameters, X, y, shifts=()):
     """The loss of every row, in float64; shifts: (layer, what is added to its preactivations)"""
     start, activations = 0, X
     names = (*network.activation, network.output_activation)
-    for k, (n_in, n_out) in enumerate(
-        zip(network.layer_sizes[:-1], network.layer_sizes[1:], strict=True)
-    ):
+    for k, (n_in, n_out) in enumerate(weights.shape for weights in network.weights):
         weights = parameters[start : start + n_in * n_out].reshape(n_in, n_out)
         biases = parameters[start + n_in * n_out : start + (n_in + 1) * n_out]
         start += (n_in + 1) * n_out
-        preactivations = activations @ weights + biases + dict(shifts).get(k, 0)
+        inputs = np.hstack([X, activations]) if network.shortcuts and k > 0 else activations
+        preactivations = inputs @ weights + biases + dict(shifts).get(k, 0)
         activations = ACTIVATIONS[names[k]](preactivations)
     return LOSSES[network.loss](preactivations, activations, y)
 
@@ -104,21 +103,34 @@ def make_targets(loss, n_samples, n_outputs, rng):
     return y / y.sum(axis=1, keepdims=True)
 
 
-def make_case(layer_sizes, activation, loss, output_activation, n_samples=5, dtype="float64"):
+def make_case(
+    layer_sizes,
+    activation,
+    loss,
+    output_activation,
+    n_samples=5,
+    dtype="float64",
+    *,
+    shortcuts=False,
+):
     """A network and data on which every derivative is smooth."""
     rng = np.random.default_rng(sum(layer_sizes))
-    network = Network(layer_sizes, activation, output_activation, loss, dtype, random_state=1)
+    options = {"shortcuts": shortcuts}
+    network = Network(
+        layer_sizes, activation, output_activation, loss, dtype, random_state=1, **options
+    )
     # larger than at the beginning, where all is nearly linear
     network.parameters = 1.5 * network.parameters
     candidates = rng.normal(size=(100 + 10 * n_samples, layer_sizes[0]))
-    network64 = Network(layer_sizes, activation, output_activation, loss)
+    network64 = Network(layer_sizes, activation, output_activation, loss, **options)
     network64.parameters = network.parameters
     smooth = [True] * len(candidates)
-    activations = candidates
+    inputs = candidates
     names = (*network.activation, output_activation)
     for weights, biases, name in zip(network64.weights, network64.biases, names, strict=True):
-        preactivations = activations @ weights + biases
+        preactivations = inputs @ weights + biases
         activations = ACTIVATIONS[name](preactivations)
+        inputs = np.hstack([candidates, activations]) if shortcuts else activations
         if name in ("relu", "softsign"):
             smooth = smooth & (np.abs(preactivations) > MARGIN).all(axis=1)
     X = candidates[smooth][:n_samples]

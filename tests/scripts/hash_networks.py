@@ -56,7 +56,9 @@ def random_case(number):
         layer_sizes[-1] = int(rng.integers(1, 4))
     activation = [str(name) for name in rng.choice(HIDDEN, size=len(layer_sizes) - 2)]
     network = cbackprop.Network(
-        layer_sizes, activation, output_activation, loss, dtype, random_state=number
+        *(layer_sizes, activation, output_activation, loss, dtype),
+        random_state=number,
+        shortcuts=number % 4 == 3,
     )
     n_samples, n_outputs = int(rng.choice(N_SAMPLES)), layer_sizes[-1]
     X = rng.normal(size=(n_samples, layer_sizes[0]))

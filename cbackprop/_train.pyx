@@ -38,7 +38,7 @@ def train(
     network, Plan plan, parameters, data, *, optimizer, batch_size=None, n_epochs=1, order=None, shuffle=True,
     random_state=None, reduction="mean", alpha=0.0, validation=None, tol=None, n_iter_no_change=10, target_loss=None,
     max_time=None, callback=None, n_threads=None, loss_scale=1.0, loss_limit=INFINITY, progress=None, adaptive=False,
-    inverse_scaling=None,
+    inverse_scaling=None, by_validation=True,
 ):
     """Trains a network whose writer this thread is, and returns what `Network.train` does.
 
@@ -52,6 +52,9 @@ def train(
         (X, targets, classes, sample_weight), checked.
     validation : tuple, optional
         The same of the validation data.
+    by_validation : bool
+        Whether the validation losses are what `tol` and `target_loss` go by, and their best epoch leaves the
+        parameters; else they are taken and nothing more.
     order : array of shape (n_samples,), intp, optional
         The rows' order, changed in place: each epoch shuffles what the last one left, as scikit-learn does.
     loss_scale : float
@@ -89,6 +92,7 @@ def train(
         progress = Progress(None)
     training.best_loss = progress.best_loss
     training.n_bad_epochs = progress.n_bad_epochs
+    training.by_validation = by_validation and validation is not None
     training.adaptive = adaptive
     training.loss_scale = loss_scale
     shuffle = checks.as_bool("shuffle", shuffle)
@@ -112,7 +116,7 @@ def train(
         if isinstance(optimizer, LBFGS):
             return run_lbfgs(
                 network, training, parameters, optimizer, data, validation, remaining, reduction, alpha, deadline,
-                callback, n_threads)
+                callback, n_threads, progress)
         return run(
             network, training, parameters, its_optimizer, data, validation, order, random_state if shuffle else None,
             remaining, deadline, callback, n_threads, n_cpus, loss_limit, progress, inverse_scaling)
@@ -135,7 +139,7 @@ cdef run(
         plan, parameters, n_rows, *data, keep_deltas=n_threads > 1 or optimizer.whole_set,
         n_sums=0 if training.fused and not isinstance(data[0], checks.SparseRows) else n_sums(training.batch_size))
     cdef Block private = Block(plan.parameter_rows * training.update.n_states)
-    cdef Block best = Block(plan.parameter_rows if validation else 0)
+    cdef Block best = Block(plan.parameter_rows if training.by_validation else 0)
     cdef Pointer public = Pointer(parameters, True), order_pointer
     cdef Py_ssize_t k
     training.workspace = call.workspace
@@ -151,7 +155,7 @@ cdef run(
     if validation:
         training.n_validation = validation[0].shape[0]
         training.validation = call.rows_of(validation)
-        training.best = best.rows
+        training.best = best.rows if training.by_validation else NULL
     training.begin()
     with nogil:
         pack_state(&training.update, plan, &call.workspace.watch)
@@ -221,12 +225,7 @@ cdef run_epochs(
         # at once: what follows may run signal handlers
         optimizer._take_back(&training.update)
         blocks.append(block[:, :n_done])
-        if progress.losses is not None:
-            progress.losses += blocks[-1][0].tolist()
-            progress.validation_losses += blocks[-1][1:].ravel().tolist()
-        progress.best_loss = training.best_loss
-        progress.n_bad_epochs = training.n_bad_epochs
-        progress.n_seen += n_done * training.n_samples
+        bring_up_to_date(progress, training, blocks[-1])
         if inverse_scaling is not None:
             rate, power_t = inverse_scaling
             optimizer._learning_rate = rate / (progress.n_seen + 1) ** power_t
@@ -254,9 +253,19 @@ cdef run_epochs(
     return tuple(curves) if validation else curves[0]
 
 
+cdef bring_up_to_date(progress, Training training, block):
+    """block: the losses of the epochs that have finished since, of shape (1 or 2, n_done)"""
+    if progress.losses is not None:
+        progress.losses += block[0].tolist()
+        progress.validation_losses += block[1:].ravel().tolist()
+    progress.best_loss = training.best_loss
+    progress.n_bad_epochs = training.n_bad_epochs
+    progress.n_seen += block.shape[1] * training.n_samples
+
+
 def run_lbfgs(
     network, Training training, parameters, Optimizer optimizer, data, validation, n_epochs, reduction, alpha, deadline,
-    callback, n_threads,
+    callback, n_threads, progress,
 ):
     """`run` where SciPy has the loop."""
     X, y, sample_weight = as_public(data)
@@ -280,9 +289,11 @@ def run_lbfgs(
         for curve, value in zip(curves, losses):
             curve.append(value)
         optimizer.n_steps += 1
-        if validation and losses[-1] < training.best_loss:
+        judged = losses[-1] if training.by_validation else loss
+        if training.by_validation and judged < training.best_loss:
             best[:] = [parameters.copy()]
-        ending = training.judge(losses[-1])
+        ending = training.judge(judged)
+        bring_up_to_date(progress, training, np.array([losses]).T)
         state = TrainingState(len(curves[0]), loss, network, *losses[1:])
         return (callback is not None and callback(state)) or ending != ALL_EPOCHS
 

@@ -766,7 +766,7 @@ def train_with_order(
     With `any_sign` weights of samples may be negative, as scikit-learn takes them.
     """
     data = network._checked(X, y, sample_weight, any_sign)
-    validation = None if validation_data is None else checked_validation(network, validation_data)
+    validation = None if validation_data is None else checked_validation(network, validation_data, any_sign)
     if validation and isinstance(data[0], checks.SparseRows) != isinstance(validation[0], checks.SparseRows):
         raise TypeError("validation_data: X must be sparse where X is, and dense where X is")
     network._enter_writer()
@@ -776,12 +776,12 @@ def train_with_order(
         leave_writer(&network._guard)
 
 
-def checked_validation(Network network, validation_data):
+def checked_validation(Network network, validation_data, any_sign):
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
         raise TypeError(
             f"validation_data must be (X, y) or (X, y, sample_weight), got {type(validation_data).__name__}")
     X, y, *sample_weight = validation_data
     try:
-        return network._checked(X, y, *sample_weight or [None])
+        return network._checked(X, y, *sample_weight or [None], any_sign)
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation_data: {error}") from None

@@ -52,9 +52,10 @@ cdef class Training:
     cdef bint mean  # else sums over the batch
     cdef double loss_scale  # of the data's part of the reported loss
     cdef Rows validation
-    cdef Py_ssize_t n_validation  # 0: the training loss is watched, else that of the validation data
+    cdef Py_ssize_t n_validation
+    cdef bint by_validation  # their loss is judged, not that of the training
     cdef bint validating  # it is these whose fault the workspace has
-    cdef lanes_t* best  # room for the best epoch's parameters, where there are validation data
+    cdef lanes_t* best  # room for the best epoch's parameters, where validation data judge it
     cdef bint improved  # they are there
     cdef double target_loss  # NaN: none
     cdef double tol  # NaN: never stop early

@@ -94,7 +94,7 @@ class Progress:
     validation_losses : list of float
         Of every epoch that had any, if losses are kept.
     best_loss : float
-        The validation data's, if there are any.
+        The validation data's, if they judge the epochs.
     n_bad_epochs : int
         Epochs in a row, up to the last, that have not lowered it by tol.
     n_seen : int
@@ -103,9 +103,9 @@ class Progress:
 
     __slots__ = ("best_loss", "losses", "n_bad_epochs", "n_seen", "validation_losses")
 
-    def __init__(self, losses=(), best_loss=math.inf, n_bad_epochs=0, n_seen=0):
+    def __init__(self, losses=(), best_loss=math.inf, n_bad_epochs=0, n_seen=0, validation_losses=()):
         self.losses = None if losses is None else list(losses)
-        self.validation_losses = []
+        self.validation_losses = list(validation_losses)
         self.best_loss = best_loss
         self.n_bad_epochs = n_bad_epochs
         self.n_seen = n_seen
@@ -139,28 +139,28 @@ cdef class Training:
     ) noexcept nogil:
         """`run`, but that what is to be public may still be kept"""
         cdef Ending ending
-        cdef double loss, watched
+        cdef double loss, validation_loss
         n_done[0] = 0
         self.online = self.is_online()
         if self.online:
             self.describe_job()
         while n_done[0] < n_epochs:
-            loss = watched = self.epoch()
+            loss = validation_loss = self.epoch()
             if self.n_validation > 0 and self.workspace.fault == NO_FAULT and not self.workspace.watch.stopped:
-                watched = self.validation_loss()
+                validation_loss = self.validation_loss()
             if self.workspace.fault != NO_FAULT:
                 return BAD_DATA
             if self.workspace.watch.stopped:
                 return TIME_IS_UP if self.workspace.watch.late else INTERRUPTED
-            if not (isfinite(loss) and isfinite(watched)
+            if not (isfinite(loss) and isfinite(validation_loss)
                     and self.plan.kernels.all_finite(self.parameters, self.plan.parameter_rows)):
                 return NON_FINITE
             self.finish_epoch()
             losses[n_done[0]] = loss
             if self.n_validation > 0:
-                validation_losses[n_done[0]] = watched
+                validation_losses[n_done[0]] = validation_loss
             n_done[0] += 1
-            ending = self.judge(watched)
+            ending = self.judge(validation_loss if self.by_validation else loss)
             if ending != ALL_EPOCHS:
                 return ending
         return ALL_EPOCHS

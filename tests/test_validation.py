@@ -2,6 +2,7 @@
 
 import copy
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -253,6 +254,35 @@ def test_progress_goes_on():
     )
     assert network.loss_value(*VALIDATION) == validation_losses[-1]
     assert progress.losses[-3:] == losses.tolist()
+
+
+TRAINERS = {
+    "adam": lambda: Adam(0.05),
+    "scg": ScaledConjugateGradient,
+    "lbfgs": pytest.param(LBFGS, marks=pytest.mark.skipif(find_spec("scipy") is None, reason="")),
+}
+
+
+@pytest.mark.parametrize("make_trainer", TRAINERS.values(), ids=TRAINERS)
+def test_an_estimator_watches_and_goes_by_the_training_loss(make_trainer):
+    options = {"tol": 1e-4, "n_iter_no_change": 2, "shuffle": False, "target_loss": 0.02}
+    plain, watched = make_network(), make_network()
+    losses = train(plain, make_trainer(), validation_data=None, n_epochs=900, **options)
+    assert len(losses) < 900
+    progress = Progress([3.0], validation_losses=[2.0])
+    curves = train_with_order(
+        watched, *TRAIN, optimizer=make_trainer(), n_epochs=900, progress=progress,
+        validation_data=VALIDATION, by_validation=False, **options,
+    )  # fmt: skip
+    assert watched == plain
+    assert curves[0].tolist() == losses.tolist()
+    # the last epoch's, not the best one's
+    assert curves[1][-1] == pytest.approx(watched.loss_value(*VALIDATION), rel=1e-12)
+    assert curves[1].min() < curves[1][-1]
+    assert progress.losses == [3.0, *losses]
+    assert progress.validation_losses == [2.0, *curves[1]]
+    assert progress.best_loss == losses.min()
+    assert progress.n_seen == len(losses) * len(TRAIN[0])
 
 
 # ---- bad arguments ----

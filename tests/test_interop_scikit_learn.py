@@ -234,6 +234,7 @@ def test_unfitted_ones_keep_their_parameters(task, whose):
 
 def test_parameters_of_ours_alone_are_left_out():
     own = {"n_threads": 1, "dtype": "float32", "callback": lambda state: False}
+    own |= {"target_loss": 1e-9, "max_time": 100.0}
     model = MLPRegressor(hidden_layer_sizes=(3,), max_iter=2, **own)
     X, y = make_data("regression")
     for one in (model, quietly(model, "fit", X, y)):
@@ -318,6 +319,37 @@ def test_what_scikit_learn_does_not_know_is_refused():
         model.to_sklearn()
 
 
+REFUSED = {
+    "a trainer": ({"solver": cbackprop.Adam()}, "'solver' parameter of MLPRegressor"),
+    "its name": ({"solver": "rprop"}, "'solver' parameter of MLPRegressor"),
+    "softsign": ({"activation": "softsign"}, "'activation' parameter of MLPRegressor"),
+    "several": ({"activation": ("relu", "tanh")}, "'activation' parameter of MLPRegressor"),
+    "outputs": ({"output_activation": "tanh"}, "scikit-learn has no output_activation: .* 'tanh'"),
+}
+
+
+@pytest.mark.parametrize("fit", [False, True])
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_only_ours_can_do_is_refused(what, fit):
+    parameters, message = REFUSED[what]
+    model = make_model("regression", "plain sgd", **parameters | {"batch_size": "auto"})
+    if fit:
+        quietly(model, "fit", *make_data("regression"))
+    with pytest.raises(ValueError, match=message):
+        model.to_sklearn()
+
+
+def test_moments_of_other_trainers_are_left_out():
+    X, y = make_data("regression")
+    model = make_model("regression", solver=cbackprop.AdamW(0.01))
+    quietly(model, "fit", X, y).set_params(solver="adam")
+    theirs = model.to_sklearn()
+    assert not hasattr(theirs, "_optimizer")
+    for one in (model, theirs):
+        quietly(one, "partial_fit", X, y)
+    assert_same(theirs, model, X, 1e-10, 1e-10)
+
+
 class OldMLPRegressor:
     """scikit-learn's before 1.7."""
 
@@ -326,6 +358,9 @@ class OldMLPRegressor:
 
     def set_params(self, alpha):
         self.alpha = alpha
+
+    def _validate_params(self):
+        pass
 
 
 def test_a_loss_that_an_old_version_lacks_is_refused(monkeypatch):

@@ -4,8 +4,6 @@ scikit-learn before 1.6 counts as missing. One that is there but cannot be impor
 which says so itself: estimators that silently are not what they were would be found out late.
 """
 
-import functools
-
 try:
     import sklearn
 except ModuleNotFoundError as error:
@@ -20,20 +18,4 @@ if BESIDE_SKLEARN:
 else:
     from cbackprop.estimators import _own as contract
 
-__all__ = ["BESIDE_SKLEARN", "contract", "of_stochastic_solvers"]
-
-
-class of_stochastic_solvers:
-    """A method that an estimator has while its solver is not 'lbfgs'."""
-
-    def __init__(self, method):
-        functools.update_wrapper(self, method)
-        self.method = method
-
-    def __get__(self, estimator, kind=None):
-        if estimator is not None and estimator.solver == "lbfgs":
-            raise AttributeError(
-                f"{self.method.__name__} is only available for stochastic optimizers. "
-                f"{estimator.solver} is not stochastic."
-            )
-        return self.method.__get__(estimator, kind)
+__all__ = ["BESIDE_SKLEARN", "contract"]

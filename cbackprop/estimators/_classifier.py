@@ -5,9 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from cbackprop.estimators._base import contract, of_stochastic_solvers
+from cbackprop.estimators._base import contract
 from cbackprop.estimators._mlp import Targets, _BaseMLP
 from cbackprop.estimators._scores import share_of_hits
+from cbackprop.estimators._solvers import of_stochastic_solvers
 from cbackprop.estimators._validation import check_parameters, find_labels
 
 
@@ -38,14 +39,25 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
     ----------
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer; an empty sequence makes a logistic regression.
-    activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-        Activation of the hidden layers.
-    solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
-        Rule that updates the weights. 'lbfgs' sees all rows at once and needs SciPy.
+    activation : str or sequence of str, default='relu'
+        Activation of the hidden layers, one name or one a layer: 'identity', 'logistic', 'tanh',
+        'relu', or 'softsign', which scikit-learn does not have.
+    solver : str or trainer, default='adam'
+        Rule that updates the weights. 'lbfgs' sees all rows at once and needs SciPy; 'sgd' and
+        'adam' see mini-batches. Beyond scikit-learn: a trainer as `Network.train` takes it, such as
+        ``AdamW(0.01)``. Each `fit` uses a new one of its kind and values; it is itself never
+        changed. The parameters of 'sgd', 'adam' and 'lbfgs' (`learning_rate`, `power_t`,
+        `learning_rate_init`, `momentum`, `nesterovs_momentum`, `beta_1`, `beta_2`, `epsilon`,
+        `max_fun`) mean nothing to it.
+        `ScaledConjugateGradient` and `LBFGS` take all rows at once; `LevenbergMarquardt` and
+        `BayesianRegularization` are for squared errors, and so not for classifiers.
+        'adamw', 'rmsprop', 'rprop' and 'scaled_conjugate_gradient' stand for one with its own
+        defaults.
     alpha : float, default=0.0001
         Strength of the L2 penalty on the weights (not the biases).
     batch_size : int or 'auto', default='auto'
-        Rows of a mini-batch; 'auto' is the smaller of 200 and the number of rows.
+        Rows of a mini-batch; 'auto' is the smaller of 200 and the number of rows, or all rows with
+        a trainer that takes all at once and with `Rprop`, which may have smaller ones.
     learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
         How 'sgd' changes the size of its steps: not at all; after each epoch to
         ``learning_rate_init / (t_ + 1) ** power_t``; or by dividing it by 5 where training would
@@ -63,11 +75,12 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
     tol : float, default=1e-4
         An epoch improves if it lowers the best loss, or with `early_stopping` raises the best
         validation score, by at least this much. 'lbfgs' ends when no entry of the gradient is
-        larger.
+        larger. Trainers that have criteria of their own go by both.
     verbose : bool or int, default=False
         Whether to print the loss of each epoch.
     warm_start : bool, default=False
-        Whether `fit` goes on with the weights of the last one, with a new optimizer.
+        Whether `fit` goes on with the weights of the last one, with a new optimizer; with a trainer
+        of ours, while it is the same, also with that one's state (but for `LBFGS`, which has none).
     momentum : float, default=0.9
         Share of the last step that 'sgd' repeats, from 0 to 1.
     nesterovs_momentum : bool, default=True
@@ -91,10 +104,19 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
         not depend on it, not in a bit. This parameter and those below are not scikit-learn's.
     callback : callable or None, default=None
         ``callback(state)`` after each epoch, or iteration of 'lbfgs', with ``state.epoch``,
-        ``.loss``, ``.network`` and, with `early_stopping`, ``.validation_score``; a true result
-        ends training. An exception in it ends training and is passed on.
+        ``.loss``, ``.network``, with validation data ``.validation_loss`` and with `early_stopping`
+        ``.validation_score``; a true result ends training. An exception in it ends training and is
+        passed on.
     dtype : {'float32', 'float64'} or None, default=None
         The precision to compute in. None: float32 for float32 data, else float64.
+    output_activation : str or None, default=None
+        None: 'softmax' for more than two classes, else 'logistic'. The log loss goes with no other,
+        so that a name only asks for what must be there.
+    target_loss : float or None, default=None
+        Training ends when the loss of an epoch, that of the training, is as low as that.
+    max_time : float or None, default=None
+        Seconds, after which training ends: at the end of an epoch or, within 100 ms, inside a long
+        one, which then does not count; with 'lbfgs' at the end of an iteration.
 
     Attributes
     ----------
@@ -109,6 +131,9 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
         Loss of each epoch, not with 'lbfgs'; it goes on with `warm_start` and `partial_fit`.
     validation_scores_, best_validation_score_ : list of float, float
         Score of each epoch on the rows held back, and the highest; None without `early_stopping`.
+    validation_loss_curve_ : list of float
+        Loss, without the L2 penalty, of the `validation_data` of `fit` after each epoch; None
+        without such data. Nothing goes by it.
     n_iter_, t_ : int
         Epochs (or iterations) of the last fit, and rows seen in all epochs.
     n_features_in_, n_layers_, n_outputs_ : int
@@ -159,6 +184,9 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
         n_threads=None,
         callback=None,
         dtype=None,
+        output_activation=None,
+        target_loss=None,
+        max_time=None,
     ):
         self._store_parameters(locals())
 
@@ -205,6 +233,9 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
     @of_stochastic_solvers
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Train one epoch further, with the optimizer as the last epoch left it.
+
+        Trainers that take all rows at once ('lbfgs' among them, and ``Rprop("iplus")``) cannot do
+        with others the next time: with these there is no `partial_fit`.
 
         Parameters
         ----------

@@ -2,28 +2,36 @@
 
 import copy
 import itertools
+import time
 import warnings
 from collections.abc import Callable
-from numbers import Integral
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from cbackprop import _checks as checks
-from cbackprop.activations import HIDDEN, canonical
 from cbackprop.estimators._base import contract
 from cbackprop.estimators._early_stopping import Validation, split_rows
+from cbackprop.estimators._parameters import (
+    CONSTRAINTS,
+    batch_size_for,
+    check_solver,
+    hidden_activations_of,
+    layer_sizes_of,
+    output_activation_of,
+    precision_for,
+)
+from cbackprop.estimators._solvers import (
+    OF_LEAST_SQUARES,
+    Trainer,
+    as_plain,
+    from_plain,
+    is_for_whole_sets,
+    is_sklearns,
+    kind_of,
+    next_trainer,
+)
 from cbackprop.estimators._validation import (
-    BOOLEAN,
-    NONE,
-    POSITIVE_INT,
-    RANDOM_STATE,
-    Function,
-    Infinity,
-    Interval,
-    LayerSizes,
-    OneOf,
-    Precision,
     as_finite_numbers,
     check_data,
     check_features,
@@ -32,8 +40,8 @@ from cbackprop.estimators._validation import (
     check_sample_weight,
 )
 from cbackprop.lbfgs import minimize_loss
+from cbackprop.levenberg_marquardt import BayesianRegularization
 from cbackprop.network import Network, loss_and_gradient_any_sign, restore, train_with_order
-from cbackprop.optimizers import SGD, Adam
 from cbackprop.training import Progress, TrainingState
 
 SET_BY_SOME_FITS = (
@@ -42,6 +50,7 @@ SET_BY_SOME_FITS = (
     "best_loss_",
     "validation_scores_",
     "best_validation_score_",
+    "validation_loss_curve_",
     "_no_improvement_count",
     "_optimizer",
 )
@@ -82,34 +91,7 @@ class _BaseMLP(contract.BaseEstimator):
     """A multilayer perceptron; the subclasses say what y means and what a prediction is."""
 
     _targets_are_numbers: ClassVar[bool]
-    _constraints: ClassVar[dict] = {
-        "hidden_layer_sizes": (LayerSizes(),),
-        "activation": (OneOf(("identity", "logistic", "tanh", "relu")),),
-        "solver": (OneOf(("lbfgs", "sgd", "adam")),),
-        "alpha": (Interval(float, 0, np.inf, "[)"),),
-        "batch_size": (OneOf(("auto",)), POSITIVE_INT),
-        "learning_rate": (OneOf(("constant", "invscaling", "adaptive")),),
-        "learning_rate_init": (Interval(float, 0, np.inf, "()"),),
-        "power_t": (Interval(float, 0, np.inf, "[)"),),
-        "max_iter": (POSITIVE_INT,),
-        "shuffle": (BOOLEAN,),
-        "random_state": RANDOM_STATE,
-        "tol": (Interval(float, 0, np.inf, "[)"),),
-        "verbose": (BOOLEAN, Interval(Integral, 0, np.inf, "[)")),
-        "warm_start": (BOOLEAN,),
-        "momentum": (Interval(float, 0, 1, "[]"),),
-        "nesterovs_momentum": (BOOLEAN,),
-        "early_stopping": (BOOLEAN,),
-        "validation_fraction": (Interval(float, 0, 1, "[)"),),
-        "beta_1": (Interval(float, 0, 1, "[)"),),
-        "beta_2": (Interval(float, 0, 1, "[)"),),
-        "epsilon": (Interval(float, 0, np.inf, "()"),),
-        "n_iter_no_change": (POSITIVE_INT, Infinity()),
-        "max_fun": (POSITIVE_INT,),
-        "n_threads": (NONE, POSITIVE_INT),
-        "callback": (NONE, Function()),
-        "dtype": (NONE, Precision()),
-    }
+    _constraints: ClassVar[dict] = CONSTRAINTS
 
     def _store_parameters(self, arguments):
         """Keep the constructor's `locals()` as they came; `fit` is where they are checked."""
@@ -119,7 +101,7 @@ class _BaseMLP(contract.BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = kind_of(self.solver) not in OF_LEAST_SQUARES
         return tags
 
     def __sklearn_is_fitted__(self):
@@ -176,15 +158,16 @@ class _BaseMLP(contract.BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            float32 is trained in float32, everything else in float64.
+            float32 is trained in float32, everything else in float64 (see `dtype`).
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers for a regressor. For a classifier one label a sample, or for each of several
             labels 0 or 1 (multilabel).
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample in the loss; None weighs all alike.
         validation_data : (X, y) or (X, y, sample_weight), default=None
-            What `early_stopping` scores epochs on; all of X is then trained on, where else some of
-            its rows are held back. Not for 'lbfgs'.
+            What is not trained on, but whose loss is taken after each epoch. With `early_stopping`
+            epochs are scored on it, and all of X is trained on, where else some of its rows are
+            held back. Not for 'lbfgs'.
 
         Returns
         -------
@@ -207,10 +190,13 @@ class _BaseMLP(contract.BaseEstimator):
         if going_on and classes is None:
             classes = getattr(self, "classes_", None)
         targets = self._encode_targets(y, classes, complete=self.warm_start)
+        chosen = output_activation_of(self, targets.output_activation, targets.loss)
+        targets = targets._replace(output_activation=chosen)
+        check_solver(self, targets.loss)
         if hasattr(seen, "feature_names_in_"):
             targets.fitted_attributes["feature_names_in_"] = seen.feature_names_in_
         if validation_data is not None:
-            validation_data = self._encode_validation_data(validation_data, seen, targets)
+            validation_data = self._encode_validation_data(validation_data, seen, targets, X)
         random_state = check_random_state(self.random_state)
         if going_on:
             network = self._network_to_go_on(targets)
@@ -220,7 +206,7 @@ class _BaseMLP(contract.BaseEstimator):
         if self.solver == "lbfgs":
             self._fit_lbfgs(network, X, targets, sample_weight, going_on)
         else:
-            self._fit_stochastic(
+            self._fit_by_epochs(
                 network,
                 X,
                 targets,
@@ -232,15 +218,13 @@ class _BaseMLP(contract.BaseEstimator):
             )
         return self
 
-    def _encode_validation_data(self, data, seen, targets):
-        """(X, values, sample_weight) for a network that is trained on `targets`.
+    def _encode_validation_data(self, data, seen, targets, X_train):
+        """(X, values, sample_weight) for a network that is trained on X_train and `targets`.
 
         `seen`: an estimator that has seen the columns of the data to train on.
         """
-        if not self.early_stopping or self.solver == "lbfgs":
-            raise ValueError(
-                "validation_data is for early_stopping=True with the solvers 'sgd' and 'adam'"
-            )
+        if self.solver == "lbfgs":
+            raise ValueError("validation_data is not for solver='lbfgs', but for solver=LBFGS()")
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
             raise ValueError(
                 f"validation_data must be (X, y) or (X, y, sample_weight), got {data!r:.100}"
@@ -248,10 +232,13 @@ class _BaseMLP(contract.BaseEstimator):
         X, y, sample_weight = (*data, None)[:3]
         try:
             X, y = check_data(seen, X, y, going_on=True)
-            if X.shape[0] < 2:
+            if self.early_stopping and X.shape[0] < 2:
                 raise ValueError("it has one sample; a score needs two")
             if isinstance(X, np.ndarray):
                 as_finite_numbers(X, "X")
+                X = X if isinstance(X_train, np.ndarray) else type(X_train)(X)
+            elif isinstance(X_train, np.ndarray):
+                X = X.toarray()
             found = self._encode_targets(y, targets.fitted_attributes.get("classes_"))
             if found.n_outputs != targets.n_outputs:
                 raise ValueError(f"y has {found.n_outputs} outputs instead of {targets.n_outputs}")
@@ -260,26 +247,16 @@ class _BaseMLP(contract.BaseEstimator):
         except ValueError as error:
             raise ValueError(f"validation_data: {error}") from error
 
-    def _layer_sizes(self, n_features, n_outputs):
-        hidden = self.hidden_layer_sizes
-        hidden = (hidden,) if isinstance(hidden, Integral) else hidden
-        return (n_features, *(int(size) for size in hidden), n_outputs)
-
     def _make_network(self, X, targets, random_state):
         """A network with scikit-learn's initial weights for X and y."""
         return Network(
-            self._layer_sizes(X.shape[1], targets.n_outputs),
+            layer_sizes_of(self, X.shape[1], targets.n_outputs),
             activation=self.activation,
             output_activation=targets.output_activation,
             loss=targets.loss,
-            dtype=self._precision(X),
+            dtype=precision_for(self, X),
             random_state=random_state,
         )
-
-    def _precision(self, X):
-        if self.dtype is not None:
-            return self.dtype
-        return np.float32 if X.dtype.newbyteorder("=") == np.float32 else np.float64
 
     def _network_to_go_on(self, targets):
         """The fitted network; with another activation or loss a new one that has its parameters.
@@ -288,51 +265,26 @@ class _BaseMLP(contract.BaseEstimator):
         them, as there.
         """
         network = self._network
-        sizes = self._layer_sizes(self.n_features_in_, targets.n_outputs)
+        sizes = layer_sizes_of(self, self.n_features_in_, targets.n_outputs)
         fits = len(sizes) == len(network.layer_sizes) and sizes[-1] == network.layer_sizes[-1]
         if not fits or (self.solver == "lbfgs" and sizes != network.layer_sizes):
             raise ValueError(
                 "the fitted model cannot be trained further: its layer sizes are "
                 f"{network.layer_sizes}, while the parameters and y ask for {sizes}"
             )
-        activation = (canonical(self.activation, HIDDEN, "activation"),) * (len(sizes) - 2)
-        needed = activation, targets.output_activation, targets.loss
+        hidden_activations = hidden_activations_of(self, len(sizes) - 2)
+        needed = hidden_activations, targets.output_activation, targets.loss
         if needed == (network.activation, self.out_activation_, network.loss):
             return network
         again = Network(network.layer_sizes, *needed, dtype=network.dtype, random_state=0)
         again.parameters = network.parameters
         return again
 
-    def _make_optimizer(self):
-        if self.solver == "sgd":
-            return SGD(
-                float(self.learning_rate_init),
-                momentum=float(self.momentum),
-                nesterov=self.nesterovs_momentum,
-            )
-        return Adam(
-            float(self.learning_rate_init),
-            beta_1=float(self.beta_1),
-            beta_2=float(self.beta_2),
-            epsilon=float(self.epsilon),
-        )
-
-    def _effective_batch_size(self, n_samples):
-        if self.batch_size == "auto":
-            return min(200, n_samples)
-        if self.batch_size > n_samples:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
-                "clipped",
-                stacklevel=5,
-            )
-        return int(self.batch_size)  # which the engine clips
-
     def _largest_n_bad_epochs(self):
         endless = self.n_iter_no_change == np.inf
         return np.inf if endless else int(self.n_iter_no_change)
 
-    def _fit_stochastic(
+    def _fit_by_epochs(
         self,
         network,
         X,
@@ -344,21 +296,22 @@ class _BaseMLP(contract.BaseEstimator):
         incremental,
     ):
         """Run the epochs."""
-        values, validation = targets.values, None
+        values, validation, scored = targets.values, None, validation_data
         if self.early_stopping:
-            if validation_data is None:
+            if scored is None:
                 train, held_back = split_rows(
                     X.shape[0], self.validation_fraction, random_state, targets.strata
                 )
                 if isinstance(X, np.ndarray):
                     X = as_finite_numbers(X, "X", network.dtype)
                 as_finite_numbers(values, "y", network.dtype)
-                validation_data = rows_of(held_back, X, values, sample_weight)
+                scored = rows_of(held_back, X, values, sample_weight)
                 X, values, sample_weight = rows_of(train, X, values, sample_weight)
-            validation = self._make_validation(*validation_data, targets.score, going_on)
-        progress = self._progress(going_on)
+            validation = self._make_validation(*scored, targets.score, going_on)
+        progress = self._progress(going_on, validation_data is not None)
         n_samples = X.shape[0]
-        optimizer = (incremental and getattr(self, "_optimizer", None)) or self._make_optimizer()
+        optimizer = next_trainer(self, going_on, incremental)
+        like_sklearn = not is_for_whole_sets(optimizer)
         sgd = self.solver == "sgd"
         adaptive = sgd and self.learning_rate == "adaptive"
         n_before = len(progress.losses)
@@ -369,18 +322,24 @@ class _BaseMLP(contract.BaseEstimator):
                 X,
                 values,
                 optimizer=optimizer,
-                batch_size=self._effective_batch_size(n_samples),
+                batch_size=batch_size_for(self, n_samples, optimizer),
                 n_epochs=1 if incremental else int(self.max_iter),
                 # Permuted on from epoch to epoch, as scikit-learn does.
                 order=np.arange(n_samples, dtype=np.intp) if self.shuffle else None,
                 shuffle=self.shuffle,
                 random_state=random_state,
                 sample_weight=sample_weight,
-                any_sign=True,
-                alpha=float(self.alpha),
-                loss_scale=targets.loss_scale,
+                any_sign=not optimizer.whole_set,
+                # which one trainer finds by itself
+                alpha=0.0 if isinstance(optimizer, BayesianRegularization) else float(self.alpha),
+                # trainers of whole sets compare losses, which must be those of their gradients
+                loss_scale=targets.loss_scale if like_sklearn else 1.0,
                 # scikit-learn keeps probabilities that far from 0
-                loss_limit=-np.log(np.finfo(network.dtype).eps),
+                loss_limit=-np.log(np.finfo(network.dtype).eps) if like_sklearn else np.inf,
+                validation_data=validation_data,
+                by_validation=False,
+                target_loss=None if self.target_loss is None else float(self.target_loss),
+                max_time=None if self.max_time is None else float(self.max_time),
                 tol=None if validation else float(self.tol),
                 n_iter_no_change=self._largest_n_bad_epochs(),
                 callback=self._make_callback(optimizer, validation, adaptive),
@@ -397,11 +356,11 @@ class _BaseMLP(contract.BaseEstimator):
             # it diverged, or the callback failed; before the first epoch's end it is an argument
             # that is bad
             if len(progress.losses) > n_before:
-                self._set_stochastic(network, targets, progress, n_before, validation, optimizer)
+                self._keep_epochs(network, targets, progress, n_before, validation, optimizer)
             raise
         if validation and validation.best_parameters is not None:
             network.parameters = validation.best_parameters
-        self._set_stochastic(network, targets, progress, n_before, validation, optimizer)
+        self._keep_epochs(network, targets, progress, n_before, validation, optimizer)
         self._partially_fitted = incremental
         if interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=4)
@@ -420,23 +379,28 @@ class _BaseMLP(contract.BaseEstimator):
             past = [], -np.inf, 0
         return Validation(score_network, self.tol, *past)
 
-    def _progress(self, going_on):
+    def _progress(self, going_on, validated):
         if not going_on or not hasattr(self, "loss_curve_"):
             return Progress(n_seen=self.t_ if going_on else 0)
         best_loss = np.inf if self.best_loss_ is None else self.best_loss_
-        return Progress(self.loss_curve_, best_loss, self._no_improvement_count, self.t_)
+        past = validated and getattr(self, "validation_loss_curve_", None)
+        return Progress(
+            self.loss_curve_, best_loss, self._no_improvement_count, self.t_, past or ()
+        )
 
     def _make_callback(self, optimizer, validation, adaptive):
         """What is to be done between epochs, or None."""
         if not self.verbose and validation is None and self.callback is None:
             return None
-        rate = optimizer.learning_rate
+        rate = optimizer.learning_rate if adaptive else None
 
         def finish_epoch(state):
             nonlocal rate
             stop = False
             if self.verbose:
                 print(f"Iteration {state.epoch}, loss = {state.loss:.8f}")
+                if state.validation_loss is not None:
+                    print(f"Validation loss: {state.validation_loss:f}")
             if validation is not None:
                 state.validation_score = validation.finish_epoch(state.network)
                 if self.verbose:
@@ -463,20 +427,23 @@ class _BaseMLP(contract.BaseEstimator):
 
     def _report_end(self, incremental):
         """Say why training ended: in a printed line or, at `max_iter`, in a warning."""
+        reached = self.target_loss is not None and self.loss_ <= self.target_loss
         if self._no_improvement_count > self.n_iter_no_change:
             if self.verbose:
                 adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
                 small = " Learning rate too small." if adaptive else ""
                 print(f"{self._no_improvement()}{small} Stopping.")
-        elif not incremental and self.n_iter_ == self.max_iter:
+        elif self.n_iter_ == self.max_iter and not (incremental or reached):
+            own = not is_sklearns(self.solver)
+            what = type(self._optimizer).__name__ if own else "Stochastic Optimizer"
             warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                f"{what}: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 contract.ConvergenceWarning,
                 stacklevel=5,
             )
 
-    def _set_stochastic(self, network, targets, progress, n_before, validation, optimizer):
+    def _keep_epochs(self, network, targets, progress, n_before, validation, optimizer):
         losses = progress.losses
         self._set_fitted(
             network,
@@ -488,16 +455,22 @@ class _BaseMLP(contract.BaseEstimator):
             best_loss_=None if validation else progress.best_loss,
             validation_scores_=validation and validation.scores,
             best_validation_score_=validation and validation.best_score,
+            validation_loss_curve_=progress.validation_losses or None,
             _no_improvement_count=(validation or progress).n_bad_epochs,
             _optimizer=optimizer,
         )
 
     def _fit_lbfgs(self, network, X, targets, sample_weight, going_on):
         trial, iterations = copy.deepcopy(network), itertools.count(1)
+        target_loss = -np.inf if self.target_loss is None else self.target_loss
+        deadline = np.inf if self.max_time is None else time.monotonic() + self.max_time
+        watched = self.callback or self.target_loss is not None or self.max_time is not None
 
         def finish_iteration(parameters, loss):
             trial.parameters = parameters
-            return self.callback(TrainingState(next(iterations), loss, trial))
+            state = TrainingState(next(iterations), loss, trial)
+            stop = self.callback is not None and self.callback(state)
+            return stop or loss <= target_loss or time.monotonic() >= deadline
 
         def evaluate(network):
             return loss_and_gradient_any_sign(
@@ -510,7 +483,7 @@ class _BaseMLP(contract.BaseEstimator):
             evaluate,
             penalty=self.alpha / total,
             max_iter=self.max_iter,
-            finish_iteration=finish_iteration if self.callback else None,
+            finish_iteration=finish_iteration if watched else None,
             maxfun=self.max_fun,
             gtol=self.tol,
         )
@@ -557,8 +530,9 @@ class _BaseMLP(contract.BaseEstimator):
         estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
             With the same weights to the last bit, and so the same predictions within rounding;
             its `partial_fit` and warm starts go on where this one's would, moments included. It
-            shares no memory with this one; a `RandomState` is copied as it is. Parameters that
-            scikit-learn does not have are left out.
+            shares no memory with this one; a `RandomState` is copied as it is. `n_threads`,
+            `callback`, `dtype`, `target_loss` and `max_time`, which scikit-learn does not have, are
+            left out.
 
         Raises
         ------
@@ -567,34 +541,37 @@ class _BaseMLP(contract.BaseEstimator):
         TypeError
             For a subclass, of which scikit-learn knows nothing.
         ValueError
-            If scikit-learn, or the version that is installed, cannot compute this model.
+            If scikit-learn, or the version that is installed, cannot compute or train this model:
+            for trainers and activations of ours, and activations that differ.
         """
         from cbackprop.interop import scikit_learn
 
         return scikit_learn.to_sklearn(self)
 
     def __getstate__(self):
-        """Without the optimizer, unless the last training was a `partial_fit`, which goes on.
+        """Without the optimizer, unless the next training goes on with it.
 
-        The network and the optimizer are tuples of plain values, which skops can keep, too.
+        That is after a `partial_fit`, and with `warm_start` and a trainer of ours. The network,
+        the solver and the optimizer are tuples of plain values, which skops can keep, too.
         """
         state = vars(self).copy()
         optimizer = state.pop("_optimizer", None)
         if "_network" in state:
             state["_network"] = state["_network"].__reduce__()[1][1:]
-        if state.get("_partially_fitted"):
-            kind, *values = optimizer.__reduce__()
-            state["_optimizer"] = kind.__name__, *values
+        if Trainer().accepts(self.solver):
+            state["solver"] = as_plain(self.solver)
+        goes_on = self.warm_start and not is_sklearns(self.solver)
+        if optimizer is not None and (goes_on or state.get("_partially_fitted")):
+            state["_optimizer"] = as_plain(optimizer)
         return state
 
     def __setstate__(self, state):
         state = dict(state)
         if "_network" in state:
             state["_network"] = restore(Network, *state["_network"])
-        if "_optimizer" in state:
-            kind, values, remembered = state["_optimizer"]
-            optimizer = state["_optimizer"] = {"SGD": SGD, "Adam": Adam}[kind](*values)
-            optimizer.__setstate__(remembered)
+        for name in ("solver", "_optimizer"):
+            if isinstance(state.get(name), tuple):
+                state[name] = from_plain(state[name])
         vars(self).update(state)
 
     def __deepcopy__(self, memo):

@@ -29,6 +29,19 @@ class OneOf:
 
 
 @dataclass(frozen=True)
+class SequenceOf:
+    """A sequence of names from a list."""
+
+    names: tuple
+
+    def accepts(self, value):
+        return isinstance(value, (list, tuple)) and all(map(OneOf(self.names).accepts, value))
+
+    def __str__(self):
+        return "a list or tuple of such names, one a hidden layer"
+
+
+@dataclass(frozen=True)
 class Interval:
     """A number between two bounds; `brackets` says which of them belong to it."""
 
@@ -138,10 +151,15 @@ def check_parameters(estimator):
     for name, allowed in estimator._constraints.items():
         value = getattr(estimator, name)
         if not any(constraint.accepts(value) for constraint in allowed):
-            raise contract.InvalidParameterError(
-                f"The {name!r} parameter of {type(estimator).__name__} must be "
-                f"{' or '.join(map(str, allowed))}. Got {value!r} instead."
-            )
+            raise bad_parameter(estimator, name, f"be {' or '.join(map(str, allowed))}")
+
+
+def bad_parameter(estimator, name, wanted):
+    """The error that says what a parameter must be or do."""
+    return contract.InvalidParameterError(
+        f"The {name!r} parameter of {type(estimator).__name__} must {wanted}. Got "
+        f"{getattr(estimator, name)!r} instead."
+    )
 
 
 def check_random_state(random_state):

@@ -184,10 +184,15 @@ def to_sklearn(model):
     given, known = model.get_params(), theirs.get_params()
     if "loss" in given and "loss" not in known and given["loss"] != "squared_error":
         raise ValueError(f"loss={given['loss']!r} needs scikit-learn 1.7 or later")
+    if given["output_activation"] is not None:
+        raise ValueError(
+            f"scikit-learn has no output_activation: it must be None, and is "
+            f"{given['output_activation']!r}"
+        )
     theirs.set_params(**{name: copy.deepcopy(given[name]) for name in known})
+    theirs._validate_params()  # a value may be known to us only
     if not hasattr(model, "_network"):
         return theirs
-    theirs._validate_params()  # a value may be known to us only
     _copy_attributes(model, theirs)
     arrays = _arrays_of(model._network.parameters.copy(), model._network.layer_sizes)
     n_layers = len(arrays) // 2
@@ -197,7 +202,7 @@ def to_sklearn(model):
     theirs._random_state = check_random_state(theirs.random_state)
     if hasattr(model, "classes_"):
         theirs._label_binarizer = _label_binarizer(model)
-    if hasattr(model, "_optimizer"):
+    if type(getattr(model, "_optimizer", None)) in (SGD, Adam):
         theirs._optimizer = _sklearn_optimizer(model, arrays)
     return theirs
 

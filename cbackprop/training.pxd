@@ -80,6 +80,7 @@ cdef class Training:
     cdef Ending judge(self, double loss) noexcept nogil
     cdef void finish_epoch(self) noexcept nogil
     cdef void publish(self, const lanes_t* parameters, const lanes_t* states) noexcept nogil
+    cdef bint is_smallest(self) noexcept nogil
     cdef bint is_online(self) noexcept nogil
     cdef void describe_job(self) noexcept nogil
     cdef double online_epoch(self) noexcept nogil

@@ -237,13 +237,18 @@ cdef class Training:
             first += self.batch_size
         return total / self.n_samples if self.mean else total
 
-    cdef bint is_online(self) noexcept nogil:
-        """Whether the kernel for the smallest networks does what the general loop would"""
+    cdef bint is_smallest(self) noexcept nogil:
+        """Whether the network is one that the kernel for the smallest knows"""
         cdef const Layer* layers = self.plan.layers
         return (
-            self.batch_size == 1 and not self.workspace.sparse and self.plan.n_layers == 2 and not self.plan.shortcuts
+            self.plan.n_layers == 2 and not self.plan.shortcuts
             and layers[0].out_panels <= 4 and not layers[0].few
-            and layers[1].n_out == 1 and layers[1].few and layers[1].activation == IDENTITY
+            and layers[1].n_out == 1 and layers[1].few and layers[1].activation == IDENTITY)
+
+    cdef bint is_online(self) noexcept nogil:
+        """Whether that kernel does what the general loop would"""
+        return (
+            self.batch_size == 1 and not self.workspace.sparse and self.is_smallest()
             and self.plan.loss == SQUARED_ERROR and self.data.sample_weight == NULL
             and self.update.rule == PLAIN_SGD and self.update.step.alpha == 0)
 

@@ -108,6 +108,9 @@ SIMD_INLINE void copy_first(const real_t *from, ptrdiff_t n, real_t *to) {
         }
 }
 
+/* to be masked; LANES of them are used */
+static const real_t ONES[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
 /* the first n numbers from there on, and zeros: nothing beyond them is touched; n may be below 0 or above VECTOR_LANES */
 SIMD_INLINE vec vload_first(const real_t *from, ptrdiff_t n) {
 #if defined(__AVX512F__) && CBACKPROP_VECTOR_BYTES == 64

@@ -12,6 +12,7 @@ cdef extern from "simd.h" nogil:
     const Py_ssize_t TILE_ROWS, TILE_PANELS, GRADIENT_ROWS
 
     vec vload(const real_t* source) noexcept
+    const real_t[16] ONES
     vec vload_first(const real_t* source, Py_ssize_t n) noexcept  # n numbers, then zeros
     void vstore(real_t* target, vec v) noexcept
     void copy_first(const real_t* source, Py_ssize_t n, real_t* target) noexcept  # n < LANES numbers

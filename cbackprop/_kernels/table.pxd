@@ -69,9 +69,17 @@ ctypedef void (*update_t)(
     const lanes_t* gradients, Py_ssize_t n_rows, const Step* step,
     lanes_t** state, lanes_t* parameters) noexcept nogil
 
+cdef enum Task:
+    # What the kernel for the smallest networks does.
+    ROWS  # a step for each row
+    ROW  # a step for one that others follow, whose first weights the next job changes
+    LAST_STEP  # of the row before
+    OUTPUT  # of one row
+
 cdef struct Online:
     # A job for the smallest networks: one hidden layer of up to four panels, one linear output, squared error, plain
     # gradient descent row by row.
+    Task task
     Activation activation
     const lanes_t* X  # (?, n_in) numbers
     const lanes_t* y  # (?,) numbers
@@ -82,6 +90,9 @@ cdef struct Online:
     lanes_t* biases  # (panels,), updated
     lanes_t* out_weights  # (panels,), updated, zero beyond n_hidden
     lanes_t* out_bias  # (1,), updated
+    # of rows that are jobs of their own, as long as the learning rate stays
+    const lanes_t* X_before  # (n_in,) numbers: the row before
+    lanes_t* deltas  # (panels,): its, of the hidden layer; updated, zero where there is no step to take
 
 cdef struct SparseRows:
     # Rows of which only some numbers are given, in ascending columns; the others are zeros.

@@ -73,8 +73,8 @@ def modules(names, macros=()):
             f"cbackprop.{name}",
             [f"cbackprop/{name.replace('.', '/')}.pyx"],
             define_macros=list(macros),
-            include_dirs=["cbackprop"],
-            depends=["cbackprop/_threads.h"],
+            include_dirs=["cbackprop", "cbackprop/include"],
+            depends=["cbackprop/_threads.h", "cbackprop/include/cbackprop.h"],
             extra_compile_args=FLAGS,
             extra_link_args=LINK,
         )
@@ -146,6 +146,7 @@ def extensions():
         # checks arguments and calls: nothing in it indexes arrays; a network that was never built,
         # as unpicklers of all kinds make, is an error there, too
         (modules(["_call", "_train", "network"]), SAFE | {"nonecheck": True}),
+        (modules(["capi"]), SAFE | FAST),
     )
     return [
         extension

@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
         "unless the installation is editable."
     ) from error
 
-from cbackprop._config import show_config
+from cbackprop._config import get_include, show_config
 
 __all__ = [
     "LBFGS",
@@ -36,6 +36,7 @@ __all__ = [
     "TrainingState",
     "__version__",
     "from_sklearn",
+    "get_include",
     "patch_sklearn",
     "show_config",
     "unpatch_sklearn",

@@ -1,6 +1,7 @@
 """What this build is, and what of it runs here."""
 
 import platform
+from pathlib import Path
 
 import numpy as np
 
@@ -8,6 +9,11 @@ from cbackprop._cpus import n_cpus
 from cbackprop._kernels import dispatch
 
 UNFUSED = " (no fused multiply-add: the last bits may differ from those of other machines)"
+
+
+def get_include():
+    """The folder of cbackprop.h, for C and C++ code that calls the engine (docs/embedding.md)."""
+    return str(Path(__file__).parent / "include")
 
 
 def show_config():

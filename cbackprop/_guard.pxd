@@ -63,6 +63,11 @@ cdef inline bint enter_writer(Guard* guard) noexcept:
     return True
 
 
+cdef inline bint enter_stranger(Guard* guard) noexcept:
+    """Whether nobody was there; then there is a writer that is no thread: not even this one may read."""
+    return cbackprop_swap(&guard.word, 0, -1)
+
+
 cdef inline void leave_writer(Guard* guard) noexcept:
     cbackprop_swap(&guard.writer, cbackprop_read(&guard.writer), 0)
     cbackprop_swap(&guard.word, -1, 0)

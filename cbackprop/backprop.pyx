@@ -17,17 +17,17 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport INFINITY
 from libc.string cimport memcpy
 
-from cbackprop cimport activations as activations_
-from cbackprop cimport losses as losses_
 from cbackprop._kernels.dispatch cimport kernels_for
 from cbackprop._kernels.table cimport IDENTITY, SOFTMAX, SQUARED_ERROR, Kernels, Step, derivative_t
 from cbackprop._memory cimport Block
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
+from cbackprop.activations cimport code_of as activation_code
 
 from cbackprop.dense cimport (
     Layer, deltas_below_panels, describe, forward_panels, gradient_panels, pack_layer, unpack_layer,
 )
+from cbackprop.losses cimport code_of as loss_code
 from cbackprop.sparse cimport sparse_forward_panels, sparse_gradient_panels
 
 import numpy as np
@@ -60,14 +60,14 @@ cdef class Plan:
         self.itemsize = dtype.itemsize
         self.n_layers = len(layer_sizes) - 1
         self.shortcuts = shortcuts and self.n_layers > 1
-        self.loss = losses_.code_of(loss)
+        self.loss = loss_code(loss)
         self.layers = <Layer*>PyMem_Calloc(self.n_layers, sizeof(Layer))
         if self.layers == NULL:
             raise MemoryError(f"no memory for {self.n_layers} layers")
         for k in range(self.n_layers):
             row = describe(&self.layers[k], self.kernels, layer_sizes[k],
                            layer_sizes[0] if shortcuts and k > 0 else 0, layer_sizes[k + 1],
-                           activations_.code_of(activation[k]), row, self.n_parameters)
+                           activation_code(activation[k]), row, self.n_parameters)
             self.n_parameters = self.layers[k].public_biases + self.layers[k].n_out
             self.widest = max(self.widest, self.layers[k].in_panels, self.layers[k].out_panels)
         self.parameter_rows = row

@@ -4,6 +4,7 @@ Every argument is checked here, then the GIL is dropped.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_New
 
 from cbackprop._call cimport Call
 from cbackprop._float_mode cimport flush_denormals, set_float_mode
@@ -751,6 +752,13 @@ def restore(kind, layer_sizes, activation, output_activation, loss, dtype, param
         raise ValueError(f"the pickle of a network holds parameters of shape {parameters.shape}")
     network._parameters[...] = parameters
     return network
+
+
+def parts_of(Network network not None):
+    """(plan, parameters, capsule of the guard) of a network, for `capi`."""
+    if network._plan is None:
+        raise TypeError("the Network was never built")
+    return network._plan, network._parameters, PyCapsule_New(&network._guard, "cbackprop._guard", NULL)
 
 
 def loss_and_gradient_any_sign(Network network, X, y, sample_weight, n_threads):

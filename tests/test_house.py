@@ -24,6 +24,7 @@ FLOORS = (
     ("_call",),
     ("_train",),
     ("network",),
+    ("capi",),
     ("estimators",),
     ("pure", "datasets", "plotting", "interop"),  # beside the floors: the topmost reaches them
     ("__init__", "__main__", "_config", "cli", "patch"),

@@ -20,7 +20,7 @@ from cbackprop.cli.workloads import WORKLOADS
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = (
-    *("adam", "fits", "sklearn_fits", "scaling", "threads", "memory"),
+    *("adam", "fits", "sklearn_fits", "scaling", "threads", "memory", "capi"),
     *("proben1", "marquardt", "gauss_newton", "trainers", "report"),
 )
 

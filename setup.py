@@ -4,14 +4,20 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
+from itertools import groupby
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 ROOT = Path(__file__).parent
-BUILD = Path("build")
+# A wheel is made from nothing: what other builds left has other flags, or is no module any more.
+WHEEL = "bdist_wheel" in sys.argv
+BUILD = Path("build", "wheel") if WHEEL else Path("build")
 DEBUG = os.environ.get("CBACKPROP_DEBUG", "0") != "0"
 
 SAFE = {"language_level": 3, "freethreading_compatible": True, "auto_pickle": False}
@@ -25,7 +31,9 @@ KERNEL = SAFE | {
 }
 
 WINDOWS = sys.platform == "win32"
-MACHINE = platform.machine().lower()
+# What is compiled for: cross-compilers and cibuildwheel say so in that variable.
+HOST_PLATFORM = os.environ.get("_PYTHON_HOST_PLATFORM") or platform.machine()
+MACHINE = HOST_PLATFORM.rpartition("-")[2].lower()
 # -ffp-contract=off: what is fused is said in the source, so that all compilers give the same bits.
 FLAGS = (
     ["/O2"]
@@ -117,13 +125,8 @@ def kernels():
     return found
 
 
-class BuildInParallel(build_ext):
-    def finalize_options(self):
-        super().finalize_options()
-        self.parallel = self.parallel or os.cpu_count()
-
-
 def extensions():
+    """All of them, as Cython's sources; `directives` says how each is to be compiled."""
     isa_flags = "; ".join(f"{isa}: {' '.join(flags)}" for isa, (_, flags) in VARIANTS.items())
     config = [
         ("CBACKPROP_FLAGS", f'"{" ".join(FLAGS)}"'),
@@ -148,18 +151,68 @@ def extensions():
         (modules(["_call", "_train", "network"]), SAFE | {"nonecheck": True}),
         (modules(["capi"]), SAFE | FAST),
     )
-    return [
-        extension
-        for sources, directives in floors
-        for extension in cythonize(
-            sources,
-            compiler_directives=directives,
-            build_dir=str(BUILD / "cython"),
-            include_path=["."],
-            nthreads=0 if WINDOWS else os.cpu_count(),
-        )
-    ]
+    for members, directives in floors:
+        for extension in members:
+            extension.directives = directives
+    return [extension for members, _ in floors for extension in members]
+
+
+NO_COMPILER = """
+cbackprop is compiled here, and the C compiler failed at a file that only includes Python.h.
+Install a C compiler and the headers of this Python, and try again:
+    Debian, Ubuntu    apt install gcc libc6-dev python3-dev
+    Fedora, RHEL      dnf install gcc python3-devel
+    Alpine            apk add gcc musl-dev python3-dev
+    macOS             xcode-select --install
+    Windows           the "Desktop development with C++" of the Visual Studio Build Tools
+The compiler said:
+"""
+
+
+class Build(build):
+    def initialize_options(self):
+        super().initialize_options()
+        self.build_base = str(BUILD)
+
+
+class BuildExtensions(build_ext):
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+    def run(self):
+        # Not earlier: who only asks for the package's name or files need not wait for Cython.
+        for directives, members in groupby(self.extensions, lambda extension: extension.directives):
+            members = list(members)
+            compiled = cythonize(
+                members,
+                compiler_directives=directives,
+                build_dir=str(BUILD / "cython"),
+                include_path=["."],
+                nthreads=0 if WINDOWS else os.cpu_count(),
+            )
+            for extension, in_c in zip(members, compiled, strict=True):
+                extension.sources, extension.depends = in_c.sources, in_c.depends
+        super().run()
+
+    def build_extensions(self):
+        # Where the building interpreter's libraries lie is nothing to tell to other machines.
+        linker = getattr(self.compiler, "linker_so", [])
+        linker[:] = [argument for argument in linker if not argument.startswith("-Wl,-rpath")]
+        self.ask_for_a_compiler()
+        super().build_extensions()
+
+    def ask_for_a_compiler(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text("#include <Python.h>\n")
+            try:
+                self.compiler.compile([str(source)], output_dir=folder)
+            except CompileError as error:
+                raise SystemExit(f"{NO_COMPILER}    {error}") from error
 
 
 if __name__ == "__main__":
-    setup(ext_modules=extensions(), cmdclass={"build_ext": BuildInParallel})
+    if WHEEL:
+        shutil.rmtree(BUILD, ignore_errors=True)
+    setup(ext_modules=extensions(), cmdclass={"build": Build, "build_ext": BuildExtensions})

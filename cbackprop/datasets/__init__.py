@@ -8,8 +8,10 @@ attribution is in ``README.md`` beside this file and in each data set's `source`
 import gzip
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["Dataset", "load_auto_mpg", "load_digits"]
 
@@ -34,15 +36,15 @@ class Dataset:
         Whom to thank: the attribution that the licence asks for.
     """
 
-    X: np.ndarray = field(repr=False)
-    y: np.ndarray = field(repr=False)
+    X: NDArray[np.float64] = field(repr=False)
+    y: NDArray[Any] = field(repr=False)
     feature_names: tuple[str, ...] = field(repr=False)
     target_name: str
     description: str
     source: str = field(repr=False)
 
 
-def load_digits():
+def load_digits() -> Dataset:
     """1797 handwritten digits, to be classified from their 8x8 pixels.
 
     A pixel counts the dark points of a 4x4 block of the scanned digit: 0 is white, 16 is black.
@@ -69,7 +71,7 @@ def load_digits():
     )
 
 
-def load_auto_mpg():
+def load_auto_mpg() -> Dataset:
     """Fuel consumption of 392 cars of 1970 to 1982, to be predicted from seven features.
 
     ============  ======================================================

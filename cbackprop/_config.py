@@ -11,12 +11,12 @@ from cbackprop._kernels import dispatch
 UNFUSED = " (no fused multiply-add: the last bits may differ from those of other machines)"
 
 
-def get_include():
+def get_include() -> str:
     """The folder of cbackprop.h, for C and C++ code that calls the engine (docs/embedding.md)."""
     return str(Path(__file__).parent / "include")
 
 
-def show_config():
+def show_config() -> None:
     """Print the version, the compiler and its flags, instruction sets, precisions and threads."""
     from cbackprop import __version__
 

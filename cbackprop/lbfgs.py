@@ -40,7 +40,7 @@ class LBFGS(Optimizer):
 
     _parameter_names = ("memory", "gtol", "ftol")
 
-    def __init__(self, memory=10, gtol=1e-5, ftol=2.2e-9):
+    def __init__(self, memory: int = 10, gtol: float = 1e-5, ftol: float = 2.2e-9) -> None:
         super().__init__(whole_set=True)
         self.memory = as_count("memory", memory)
         self.gtol = as_number("gtol", gtol)

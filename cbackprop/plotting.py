@@ -1,7 +1,15 @@
 """Pictures with matplotlib, which is imported when one is asked for."""
 
+from collections.abc import Mapping, Sequence
+from os import PathLike
 
-def plot_loss_curves(curves, path):
+import numpy as np
+from numpy.typing import NDArray
+
+
+def plot_loss_curves(
+    curves: Mapping[str, Sequence[float] | NDArray[np.float64]], path: str | PathLike[str]
+) -> None:
     """Draw how losses fell during training, one panel a curve, into a picture file.
 
     Parameters

@@ -5,11 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from cbackprop.network import train_with_order
-from cbackprop.training import Progress
 from numpy.testing import assert_allclose
 
 from cbackprop import SGD, Adam, Network
+from cbackprop.network import train_with_order
+from cbackprop.training import Progress
 
 # ---- the slow loop ----
 

@@ -6,11 +6,11 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from cbackprop.network import train_with_order
-from cbackprop.training import Progress
 from numpy.testing import assert_allclose
 
 from cbackprop import LBFGS, SGD, Adam, Network, Rprop, ScaledConjugateGradient
+from cbackprop.network import train_with_order
+from cbackprop.training import Progress
 
 
 def make_network(dtype="float64", loss="squared_error", seed=0):

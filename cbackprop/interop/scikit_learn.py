@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def sklearn_classes():
 # ---- in their place ----
 
 
-def patch_sklearn():
+def patch_sklearn() -> None:
     """Put `MLPClassifier` and `MLPRegressor` in the place of scikit-learn's.
 
     From now on ``sklearn.neural_network.MLPClassifier`` is ours, and so is what is imported from
@@ -53,7 +54,7 @@ def patch_sklearn():
     _put({theirs: own for own, theirs in sklearn_classes().items()})
 
 
-def unpatch_sklearn():
+def unpatch_sklearn() -> None:
     """Undo `patch_sklearn`: scikit-learn's classes are back where they were.
 
     Raises
@@ -80,7 +81,7 @@ def _put(replacements):
 # ---- from theirs to ours ----
 
 
-def from_sklearn(model):
+def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
     """Our estimator of a scikit-learn one, with its parameters and, if it is fitted, its state.
 
     Parameters

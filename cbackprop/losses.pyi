@@ -1,0 +1,3 @@
+OUTPUTS: dict[str, tuple[str, ...]]
+
+def check_pair(loss: str, output_activation: str) -> None: ...

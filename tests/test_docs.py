@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import cbackprop
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -37,3 +39,43 @@ def test_the_pages_run(page, tmp_path, monkeypatch):
     results = doctest.testfile(str(ROOT / "docs" / f"{page}.md"), module_relative=False)
     assert results.attempted >= examples
     assert results.failed == 0
+
+
+PAGES_OF_WORDS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")})
+
+
+@pytest.mark.parametrize("page", PAGES_OF_WORDS, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text("utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    for target in targets:
+        name, _, section = target.partition("#")
+        found = page.parent / name if name else page
+        assert found.exists(), target
+        if section:
+            titles = re.findall(r"^#+ +(.*)$", found.read_text("utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+            assert section in slugs, target
+
+
+def test_variables_of_the_environment_are_those_that_are_read():
+    sources = [ROOT / "setup.py", *(ROOT / "cbackprop").rglob("*.py*")]
+    read = set()
+    for source in sources:
+        if source.suffix in (".py", ".pyx"):
+            read |= set(re.findall(r"CBACKPROP_[A-Z_]+(?=[\"'])", source.read_text("utf-8")))
+    macros = {name for name in read if re.search(r"REAL|BYTES|FLAGS|ISAS", name)}
+    named = set(re.findall(r"CBACKPROP_[A-Z_]+", (ROOT / "docs" / "installing.md").read_text()))
+    assert named == read - macros
+
+
+def test_every_python_is_spoken_of():
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    pythons = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
+    page = (ROOT / "docs" / "installing.md").read_text("utf-8")
+    assert f"{pythons[0]} to {pythons[-1]}" in page
+
+
+def test_the_citation_is_of_this_version():
+    lines = (ROOT / "CITATION.cff").read_text("utf-8").splitlines()
+    assert f"version: {cbackprop.__version__}" in lines

@@ -24,6 +24,7 @@ def test_the_readme_runs():
 
 PAGES = {
     "guide": (30, ["scipy"]),
+    "threads": (9, []),
     "datasets": (1, []),
     "trainers": (30, ["scipy"]),
     "scikit-learn": (30, ["sklearn", "matplotlib"]),

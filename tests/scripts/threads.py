@@ -246,7 +246,7 @@ CASES = {
         *(as_many_as_asked_for, no_thread_to_be_had, signals_go_to_python, side_by_side),
         *(exit_meanwhile,),
     )
-} | {method: lambda method=method: processes(method) for method in ("fork", "spawn")}
+} | {method: lambda method=method: processes(method) for method in ("fork", "spawn", "forkserver")}
 
 
 if __name__ == "__main__":

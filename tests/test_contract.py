@@ -16,12 +16,13 @@ import pytest
 from cbackprop import LBFGS, SGD, Adam, MLPClassifier, MLPRegressor, Network, Rprop
 
 ROOT = Path(__file__).parent.parent
+# a fit that ends soon
 ENOUGH = {
     "max_iter": 50,
     "tol": 100,
     "n_iter_no_change": 1,
     "random_state": 0,
-}  # a fit that ends soon
+}
 REPETITIONS = int(os.environ.get("CBACKPROP_TEST_REPETITIONS", "1"))
 TIMEOUT = 60  # seconds, after which a test has failed and does not hang
 

@@ -1,4 +1,4 @@
-from cbackprop._config import show_config
+from cbackprop._config import get_include, show_config
 from cbackprop.conjugate_gradient import ScaledConjugateGradient
 from cbackprop.estimators import MLPClassifier, MLPRegressor
 from cbackprop.interop.scikit_learn import from_sklearn, patch_sklearn, unpatch_sklearn
@@ -24,6 +24,7 @@ __all__ = [
     "TrainingState",
     "__version__",
     "from_sklearn",
+    "get_include",
     "patch_sklearn",
     "show_config",
     "unpatch_sklearn",

@@ -14,6 +14,9 @@ from cbackprop._kernels import dispatch
 ROOT = Path(__file__).parent.parent
 SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
 DATA = {
+    "cbackprop/__init__.pxd",
+    "cbackprop/capi.pxd",
+    "cbackprop/include/cbackprop.h",
     "cbackprop/cli/peers/fann.c",
     "cbackprop/datasets/README.md",
     "cbackprop/datasets/auto_mpg.csv.gz",

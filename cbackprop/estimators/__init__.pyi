@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cbackprop.network import _Floats, _RandomState, _Rows, _ValidationData
-from cbackprop.optimizers import _MaybeNone
+from cbackprop.optimizers import Optimizer, _MaybeNone
 from cbackprop.training import TrainingState
 
 __all__ = [
@@ -18,8 +18,23 @@ __all__ = [
 ]
 
 _Self = TypeVar("_Self", bound=_BaseMLP)
-_Activation: TypeAlias = Literal["identity", "logistic", "tanh", "relu"]
-_Solver: TypeAlias = Literal["lbfgs", "sgd", "adam"]
+_Hidden: TypeAlias = Literal["identity", "logistic", "tanh", "relu", "softsign"]
+_Activation: TypeAlias = _Hidden | Sequence[_Hidden]
+_Output: TypeAlias = Literal["identity", "logistic", "tanh", "relu", "softsign", "exp", "softmax"]
+_Solver: TypeAlias = (
+    Literal[
+        "lbfgs",
+        "sgd",
+        "adam",
+        "adamw",
+        "rmsprop",
+        "rprop",
+        "scaled_conjugate_gradient",
+        "levenberg_marquardt",
+        "bayesian_regularization",
+    ]
+    | Optimizer
+)
 _Schedule: TypeAlias = Literal["constant", "invscaling", "adaptive"]
 
 class ConvergenceWarning(UserWarning): ...
@@ -56,12 +71,16 @@ class _BaseMLP:
     n_threads: int | None
     callback: Callable[[TrainingState], object] | None
     dtype: DTypeLike | None
+    output_activation: _Output | None
+    target_loss: float | None
+    max_time: float | None
     coefs_: list[_Floats]
     intercepts_: list[_Floats]
     loss_: float
     best_loss_: float | _MaybeNone
     loss_curve_: list[float]
     validation_scores_: list[float] | _MaybeNone
+    validation_loss_curve_: list[float] | _MaybeNone
     best_validation_score_: float | _MaybeNone
     n_iter_: int
     t_: int
@@ -113,6 +132,9 @@ class MLPClassifier(_BaseMLP):
         n_threads: int | None = None,
         callback: Callable[[TrainingState], object] | None = None,
         dtype: DTypeLike | None = None,
+        output_activation: _Output | None = None,
+        target_loss: float | None = None,
+        max_time: float | None = None,
     ) -> None: ...
     classes_: NDArray[Any]
     def partial_fit(
@@ -157,6 +179,9 @@ class MLPRegressor(_BaseMLP):
         n_threads: int | None = None,
         callback: Callable[[TrainingState], object] | None = None,
         dtype: DTypeLike | None = None,
+        output_activation: _Output | None = None,
+        target_loss: float | None = None,
+        max_time: float | None = None,
     ) -> None: ...
     def partial_fit(
         self: _Self, X: _Rows, y: ArrayLike, sample_weight: ArrayLike | None = None

@@ -512,9 +512,11 @@ def test_the_exported_signatures_stay_what_they_are(request):
     assert ENGINE.abi_version == int(re.search(r"ABI_VERSION (\d+)", text)[1])
 
 
-def test_it_is_loaded_by_those_who_ask_for_it():
+def test_it_is_loaded_by_those_who_ask_for_it(tmp_path):
     code = "import sys, cbackprop; print('cbackprop.capi' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
     assert result.stdout == "False\n"
 
 

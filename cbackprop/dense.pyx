@@ -320,7 +320,7 @@ cdef bint gradient_panels(
         tile += some_left * groups_of(kernels, some_right)
     if first == 0 and last > 0:
         kernels.bias_gradients(deltas, stride, layer.out_panels, n_rows, step, out + layer.biases)
-    if layer.few and last == layer.gradient_tiles:
+    if layer.few and first < last == layer.gradient_tiles:
         # what lies beyond the last input in the activations' last panel is not zero
         kernels.clear_lanes(
             out + layer.weights + (layer.in_panels - 1) * layer.n_out, layer.n_out,

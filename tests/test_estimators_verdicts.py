@@ -232,6 +232,8 @@ FIXED = {
     "a batch whose weights sum to zero changes nothing": (None, ZeroDivisionError, ""),
     "an object in a list may be missing": ("got NaN at", TypeError, "unsupported operand"),
     "or be a string": (None, TypeError, "can't multiply"),
+    "or be a number, to a classifier": (None, TypeError, "not supported for the input types"),
+    "nor are losses of missing targets finite": ("y must be finite in float64", None, "None"),
 }
 
 

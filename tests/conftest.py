@@ -1,10 +1,12 @@
 """Memory at the edge of a forbidden page, and the kernels of every variant to be called on it."""
 
 import ctypes
+import importlib
 import math
 import mmap
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -242,6 +244,24 @@ class Kernels:
         least = np.finfo(np.float64).tiny
         worst = np.max(np.abs(got - expected) / np.maximum(bound, least), initial=0)
         assert worst <= 1, (*where, worst)
+
+
+@pytest.fixture
+def import_from(monkeypatch):
+    """A function that imports a module by name from a folder, for this test only."""
+    before = set(sys.modules)
+    folders = []
+
+    def import_module(folder, name):
+        folders.append(folder)
+        monkeypatch.syspath_prepend(str(folder))
+        return importlib.import_module(name)
+
+    yield import_module
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).parent in folders:
+            del sys.modules[name]
 
 
 @pytest.fixture(params=["behind", "before"])

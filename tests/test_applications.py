@@ -1,9 +1,8 @@
 """The applications of examples/: in an event loop, as a web service, in a control loop."""
 
 import asyncio
-import importlib
+import functools
 import multiprocessing
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,13 +19,9 @@ if not FOLDER.is_dir():
 
 
 @pytest.fixture
-def application(monkeypatch):
+def application(import_from):
     """A function that imports one by name, for this test only."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in {"asyncio_training", "control_loop", "service"} & (set(sys.modules) - before):
-        del sys.modules[name]
+    return functools.partial(import_from, FOLDER)
 
 
 # ---- an event loop ----

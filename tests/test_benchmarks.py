@@ -1,7 +1,7 @@
 """The scripts of benchmarks/: what they say is what their results hold."""
 
+import functools
 import gzip
-import importlib
 import json
 import math
 import subprocess
@@ -29,14 +29,9 @@ if not FOLDER.is_dir():
 
 
 @pytest.fixture
-def script(monkeypatch):
+def script(import_from):
     """A function that imports a script by name, for this test only."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if name in ("common", "charts", "data", "goals", *SCRIPTS):
-            del sys.modules[name]
+    return functools.partial(import_from, FOLDER)
 
 
 def run_script(name, *args):
@@ -601,9 +596,9 @@ def test_goals_of_predicting(script):
     ]
 
 
-def fits_result():
+def fits_result(goals):
     """What `sklearn_fits.py --json` has, but for the head."""
-    reached, missed, absent = list(importlib.import_module("goals").FIT_FACTORS)[:3]
+    reached, missed, absent = list(goals.FIT_FACTORS)[:3]
     peers = [{"seconds_min": 0.5, "peak_kilobytes": 1234}, {"seconds_min": 0.1}]
     peers[1]["peak_kilobytes"] = 1000
     rows = [
@@ -619,7 +614,7 @@ def fits_result():
 def test_goals_of_fits(script):
     goals = script("goals")
     (reached, goal), (missed, other), (absent, third) = list(goals.FIT_FACTORS.items())[:3]
-    _, *lines = goals.fit_goals(fits_result())
+    _, *lines = goals.fit_goals(fits_result(goals))
     assert lines == [
         [reached, "500", "100", f"≥ {goal}×", "5.00×", "1,234", "1,000"],
         [missed, "100", "500", f"≥ {other}×", "**0.200×**", "1,000", "**1,234**"],
@@ -682,7 +677,7 @@ def results(script):
         "bench-second": bench,
         "adam": head | {"workloads": [adam]},
         "fits": head | {"workloads": [large, xor | {"seconds_per_epoch": 2e-6}]},
-        "sklearn_fits": head | fits_result(),
+        "sklearn_fits": head | fits_result(script("goals")),
         "scaling": head | {"axes": {"width": points, "batch": points}, "peaks_gflops": [100.0]},
         "threads": head | {"rows": [gains, default]},
         "memory": head | memory,

@@ -5,14 +5,12 @@
 
 import copy
 import json
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 import cbackprop
 from cbackprop import Network, backprop
@@ -64,15 +62,7 @@ def make(name, dtype="float64", n_samples=700, seed=0):
 
 def hashes(isa, folder):
     """What the script says when an instruction set is forced."""
-    result = subprocess.run(
-        [sys.executable, str(SCRIPT)],
-        cwd=folder,
-        env=os.environ | {"CBACKPROP_ISA": isa},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    result = run_python(SCRIPT, cwd=folder, CBACKPROP_ISA=isa)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 

@@ -2,8 +2,6 @@
 
 import ctypes
 import re
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from engine import CODES, ENGINE, ERRORS, HEADER, POINTER, Lent, Table, at
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from processes import run_python
 
 import cbackprop
 from cbackprop import SGD, Adam, LevenbergMarquardt, Network, RMSprop, Rprop, capi
@@ -514,9 +513,7 @@ def test_the_exported_signatures_stay_what_they_are(request):
 
 def test_it_is_loaded_by_those_who_ask_for_it(tmp_path):
     code = "import sys, cbackprop; print('cbackprop.capi' in sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
-    )
+    result = run_python("-c", code, cwd=tmp_path)
     assert result.stdout == "False\n"
 
 

@@ -4,8 +4,6 @@ They are imported in processes of their own: they start threads, and take second
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -13,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from cbackprop.cli import measuring, peers
 from cbackprop.cli.peers import CannotTakePart, Cbackprop
@@ -55,16 +54,8 @@ print(json.dumps([differences, training, predicting, compiling]))
 
 def run(code, **environment):
     """What it prints."""
-    finished = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | environment,
-        # not in the source tree, whose package would hide the installed one
-        cwd=tempfile.gettempdir(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    # not in the source tree, whose package would hide the installed one
+    finished = run_python("-c", code, cwd=tempfile.gettempdir(), **environment)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
 

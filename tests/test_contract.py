@@ -3,8 +3,6 @@
 import gc
 import os
 import re
-import subprocess
-import sys
 import tracemalloc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from cbackprop import LBFGS, SGD, Adam, MLPClassifier, MLPRegressor, Network, Rprop
 
@@ -62,17 +61,6 @@ def test_many_threads_predict_with_one_estimator():
 # ---- processes ----
 
 
-def run(code, folder):
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-
-
 TRAINS = """
 import sys, threading, time
 import numpy as np
@@ -98,7 +86,11 @@ sys.exit(7)
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_process_ends_while_a_thread_trains(n_threads, callback, tmp_path):
     for _ in range(REPETITIONS):
-        result = run(TRAINS.format(n_threads=n_threads, callback=callback), tmp_path)
+        result = run_python(
+            *("-c", TRAINS.format(n_threads=n_threads, callback=callback)),
+            cwd=tmp_path,
+            timeout=TIMEOUT,
+        )
         assert (result.returncode, result.stdout, result.stderr) == (7, "", "")
 
 
@@ -121,7 +113,7 @@ print(cbackprop.Network((1, 1), random_state=0).predict([[0.0]]).shape)
 
 
 def test_a_second_interpreter_is_refused(tmp_path):
-    result = run(SECOND, tmp_path)
+    result = run_python("-c", SECOND, cwd=tmp_path, timeout=TIMEOUT)
     if "No module named '_xxsubinterpreters'" in result.stderr:
         pytest.skip("this Python has no way to make one")
     *said, last = result.stdout.splitlines()

@@ -1,12 +1,11 @@
 """What training takes beyond the data: little, and no more after a million steps."""
 
 import itertools
-import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from processes import run_python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what memory is in use")
 
@@ -37,15 +36,7 @@ def train(layer_sizes, n_rows, n_calls=1, optimizer=SGD, **options):
 
 def numbers_of(code, folder):
     """What a process prints."""
-    finished = subprocess.run(
-        [sys.executable, "-c", COMMON + code],
-        cwd=folder,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    finished = run_python("-c", COMMON + code, cwd=folder)
     assert finished.returncode == 0, finished.stderr
     return [int(word) for word in finished.stdout.split()]
 

@@ -7,17 +7,15 @@ import importlib.metadata
 import importlib.util
 import inspect
 import json
-import os
 import pkgutil
 import random
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 import cbackprop
 from cbackprop import activations, backprop, datasets, dense, plotting, pure
@@ -36,16 +34,8 @@ MODULES = [
 ]
 
 
-def run(code, folder, *options, **environment):
-    return subprocess.run(
-        [sys.executable, *options, "-c", code],
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(code, folder, **environment):
+    return run_python("-c", code, cwd=folder, timeout=60, **environment)
 
 
 # ---- where it comes from ----

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ import cbackprop
 from cbackprop import patch
 
 pytest.importorskip("sklearn")
+from processes import run_python
 from sklearn import neural_network
 from sklearn.neural_network import _multilayer_perceptron
 
@@ -117,15 +117,7 @@ def write(tmp_path):
 def run(*arguments, cwd):
     """A new Python; what is built in place and not installed is found by its path."""
     paths = [str(Path(cbackprop.__file__).parents[1]), os.environ.get("PYTHONPATH")]
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_python(*arguments, cwd=cwd, PYTHONPATH=os.pathsep.join(filter(None, paths)))
 
 
 @pytest.mark.parametrize(

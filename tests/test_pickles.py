@@ -1,6 +1,5 @@
 """Pickles of earlier versions are read, small, and harmless when they are damaged."""
 
-import importlib.util
 import pickle
 import random
 from pathlib import Path
@@ -14,13 +13,10 @@ from cbackprop.network import restore
 FOLDER = Path(__file__).parent / "pickles"
 
 
-@pytest.fixture(scope="module")
-def make():
+@pytest.fixture
+def make(import_from):
     """The script that writes the fixtures, as a module."""
-    spec = importlib.util.spec_from_file_location("make_pickles", FOLDER / "make.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_from(FOLDER, "make")
 
 
 @pytest.fixture(params=sorted(FOLDER.glob("*.pickle")), ids=lambda path: path.stem)

@@ -3,7 +3,6 @@
 import importlib.util
 import math
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from cbackprop import SGD, Adam, Network, _cpus
 
@@ -250,7 +250,7 @@ if __name__ == "__main__":
 def test_workers_of_multiprocessing_get_one_thread(environment, tmp_path):
     path = tmp_path / "worker.py"
     path.write_text(WORKER)
-    assert run(path, tmp_path).stdout.split() == ["1", "1"]
+    assert run_python(path, cwd=tmp_path, timeout=TIMEOUT).stdout.split() == ["1", "1"]
 
 
 def test_workers_of_joblib(environment):
@@ -310,17 +310,6 @@ def test_callers_share_the_processors_by_default(environment):
 # ---- in a process of its own ----
 
 
-def run(path, folder, *arguments):
-    return subprocess.run(
-        [sys.executable, str(path), *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-
-
 CASES = (
     *("fork_after", "fork_meanwhile", "fork_in_callback", "fork_in_handler"),
     *("fork", "spawn", "forkserver"),
@@ -334,7 +323,7 @@ CASES = (
 def test_threads_of_a_process(case, tmp_path):
     for _ in range(REPETITIONS):
         began = time.monotonic()
-        result = run(SCRIPTS / "threads.py", tmp_path, case)
+        result = run_python(SCRIPTS / "threads.py", case, cwd=tmp_path, timeout=TIMEOUT)
         assert result.returncode == 0, result.stderr
         if result.stdout == "not limited\n":
             pytest.skip("this system does not limit the number of threads")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 import cbackprop
 from cbackprop import SGD, Adam, Network
@@ -414,19 +415,6 @@ def test_training_in_another_thread():
     assert other == network
 
 
-def run(code, folder, *arguments, isa=None):
-    environment = os.environ | ({"CBACKPROP_ISA": isa} if isa else {})
-    return subprocess.run(
-        [sys.executable, *(["-c", code] if isinstance(code, str) else [str(code)]), *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-
-
 FORK = """
 import os, threading, time
 import numpy as np
@@ -462,7 +450,7 @@ print("done")
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_computes(tmp_path):
-    result = run(FORK, tmp_path)
+    result = run_python("-c", FORK, cwd=tmp_path, timeout=TIMEOUT)
     assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
 
 
@@ -590,7 +578,8 @@ def test_an_interrupt_is_seen_within_100_ms(case, isa, tmp_path):
         pytest.skip(f"{isa} was not built")
     if case == "sparse":
         pytest.importorskip("scipy.sparse")
-    result = run(SCRIPT, tmp_path, case, isa=isa)
+    environment = {} if isa is None else {"CBACKPROP_ISA": isa}
+    result = run_python(SCRIPT, case, cwd=tmp_path, timeout=TIMEOUT, **environment)
     assert result.returncode == 0, result.stderr
     found = {
         f"{what}, after {moment} s": round(delay, 3)

@@ -37,7 +37,7 @@ def measure(rounds, dtype):
             network.gauss_newton(X, y)
         return time.process_time() - began
 
-    def train(n_times, optimizer=None):
+    def train(n_times):
         seconds = 0.0
         for _ in range(n_times):
             trained = Network(LAYERS, activation="tanh", random_state=0)

@@ -224,17 +224,13 @@ def run_scipy(problem, seed, run, with_jacobian=False):
     )
 
 
-def run_scipy_with_jacobian(problem, seed, run):
-    run_scipy(problem, seed, run, with_jacobian=True)
-
-
 EPSILON = float(np.finfo(float).eps)
-OURS = OWN, _ = "cbackprop", "cbackprop, Nielsen"
+OURS = OWN, WITH_NIELSEN = "cbackprop", "cbackprop, Nielsen"
 LIBRARIES = "scikit-learn", "PyTorch", "SciPy"
 WITH_JACOBIAN = "SciPy, our Jacobian"
 CONTESTANTS = {
     OWN: run_cbackprop,
-    OURS[1]: functools.partial(run_cbackprop, damping="nielsen"),
+    WITH_NIELSEN: functools.partial(run_cbackprop, damping="nielsen"),
     "scikit-learn": run_sklearn,
     "PyTorch": run_torch,
     "SciPy": run_scipy,

@@ -6,7 +6,7 @@ from scaling import off_the_line
 from threads import best_round, default_over_one
 
 from cbackprop.cli.bench import share_of_peak, units_of
-from cbackprop.cli.terminal import in_microseconds, in_times
+from cbackprop.cli.terminal import in_milliseconds, in_times
 
 # Of a step of training: nanoseconds at most (float32), or the share of the FMA peak at least; and
 # how many times the fastest peer's time it is to be.
@@ -91,8 +91,7 @@ def fit_goals(result):
         peaks = theirs["peak_kilobytes"], own["peak_kilobytes"]
         yield [
             row["name"],
-            # a thousandth of it in microseconds: milliseconds
-            *(in_microseconds(side["seconds_min"] / 1e3) for side in (theirs, own)),
+            *(in_milliseconds(side["seconds_min"]) for side in (theirs, own)),
             f"≥ {goal}×",
             cell(in_times(ratio), ratio >= goal),
             f"{peaks[0]:,.0f}",

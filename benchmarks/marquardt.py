@@ -41,7 +41,7 @@ import numpy as np
 
 from cbackprop import LevenbergMarquardt, Network
 from cbackprop.cli.machine import THREAD_SETTINGS, BenchError
-from cbackprop.cli.terminal import in_microseconds, in_times
+from cbackprop.cli.terminal import in_milliseconds, in_times
 
 ENDLESS = 10**9
 
@@ -347,8 +347,7 @@ def cells_of(one, n_runs):
     arrived = f"{one['arrived']} of {n_runs}"
     if not math.isfinite(one["seconds"]):
         return arrived, "–", "–"
-    # a thousandth of it in microseconds: milliseconds
-    return arrived, in_microseconds(one["seconds"] / 1e3), f"{one['epochs']:,}"
+    return arrived, in_milliseconds(one["seconds"]), f"{one['epochs']:,}"
 
 
 if __name__ == "__main__":

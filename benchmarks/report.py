@@ -21,7 +21,7 @@ from scaling import off_the_line
 from threads import best_round, default_over_one
 
 from cbackprop.cli.bench import share_of_peak, units_of
-from cbackprop.cli.terminal import in_microseconds, in_times
+from cbackprop.cli.terminal import in_microseconds, in_milliseconds, in_times
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- made by benchmarks/report.py -->", "<!-- until here -->"
@@ -433,8 +433,7 @@ def trainers_section(result, folder):
             one = row["trainers"].get(name)
             for key in ("seconds_per_epoch", "seconds_to_target"):
                 known = one is not None and one[key] is not None
-                # a thousandth of it in microseconds: milliseconds
-                lines[-1].append(in_microseconds(one[key] / 1e3) if known else "–")
+                lines[-1].append(in_milliseconds(one[key]) if known else "–")
     yield from table(lines, n_words=1)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 import cbackprop
 from cbackprop import Network
+from cbackprop.cli.terminal import in_milliseconds
 
 RATES = 0.001, 0.003, 0.01, 0.03
 LARGER_RATES = 0.003, 0.01, 0.03, 0.1
@@ -124,7 +125,7 @@ def measure(rounds, dtype):
 
 
 def in_ms(seconds):
-    return "–" if seconds is None else f"{1e3 * seconds:.3g}"
+    return "–" if seconds is None else in_milliseconds(seconds)
 
 
 def best_curve(problem, trainer, rounds):

@@ -154,14 +154,20 @@ def _asterisks(dots):
     return ["".join("*" if filled else " " for filled in row) for row in filled_cells]
 
 
-def in_microseconds(seconds):
-    """Three digits, or all those before the point; never an exponent."""
-    value = 1e6 * seconds
+def three_digits(value):
+    """Or all those before the point; never an exponent."""
     decimals = max(0, 2 - math.floor(math.log10(value)))
     return f"{value:,.{decimals}f}"
 
 
+def in_microseconds(seconds):
+    return three_digits(1e6 * seconds)
+
+
+def in_milliseconds(seconds):
+    return three_digits(1e3 * seconds)
+
+
 def in_times(ratio):
     """As 0.505×, 1.28×, 12.3× or 240×."""
-    decimals = max(0, 2 - math.floor(math.log10(ratio)))
-    return f"{ratio:,.{decimals}f}×"
+    return f"{three_digits(ratio)}×"

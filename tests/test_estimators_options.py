@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from textbook import ACTIVATIONS
 
 from cbackprop import LBFGS, SGD, Adam, Network
 from cbackprop.estimators import MLPClassifier, MLPRegressor
@@ -479,15 +480,7 @@ def test_training_ends_when_the_time_is_up(kind, solver):
 
 # ---- activation and output_activation ----
 
-FUNCTIONS = {
-    "identity": lambda z: z,
-    "logistic": lambda z: 1 / (1 + np.exp(-z)),
-    "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0),
-    "softsign": lambda z: z / (1 + np.abs(z)),
-    "exp": np.exp,
-    "softmax": lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True),
-}
+FUNCTIONS = {name.replace("sigmoid", "logistic"): f for name, f in ACTIVATIONS.items()}
 
 
 def outputs_of(model, hidden, output):

@@ -14,6 +14,7 @@ from textbook import (
     HIDDEN,
     MIXED,
     PAIRS,
+    check_deltas,
     check_derivative,
     make_case,
     reference,
@@ -57,22 +58,8 @@ class TestEveryNetwork:
         check_gradient(network, X, y, rng)
 
     def test_deltas_and_input_gradient(self, layer_sizes, activation, loss, output_activation):
-        """Each row's loss depends on its own preactivations only: rows are judged one by one."""
         network, X, y, rng = make_case(layer_sizes, activation, loss, output_activation)
-        parameters = network.parameters
-        deltas = network.deltas(X, y)
-        assert [layer.shape for layer in deltas] == [(len(X), size) for size in layer_sizes[1:]]
-        for k, layer in enumerate(deltas):
-
-            def f(shift, k=k):
-                return reference(network, parameters, X, y, [(k, shift)])
-
-            check_derivative(f, layer, rng, axis=1)
-        gradient = network.input_gradient(X, y)
-        assert gradient.shape == X.shape
-        check_derivative(
-            lambda shift: reference(network, parameters, X + shift, y), gradient, rng, axis=1
-        )
+        check_deltas(network, X, y, rng)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -110,19 +97,7 @@ def test_one_row_of_many_gets_all_the_weight(layer_sizes):
 @pytest.mark.parametrize(("loss", "output_activation"), PAIRS)
 def test_deltas_and_input_gradient_over_several_blocks(loss, output_activation):
     network, X, y, rng = make_case(*MIXED, loss, output_activation, 600)
-    parameters = network.parameters
-    for k, layer in enumerate(network.deltas(X, y)):
-
-        def f(shift, k=k):
-            return reference(network, parameters, X, y, [(k, shift)])
-
-        check_derivative(f, layer, rng, axis=1)
-    check_derivative(
-        lambda shift: reference(network, parameters, X + shift, y),
-        network.input_gradient(X, y),
-        rng,
-        axis=1,
-    )
+    check_deltas(network, X, y, rng)
 
 
 @pytest.mark.parametrize("n_samples", [5, 600])

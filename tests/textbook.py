@@ -89,6 +89,27 @@ def check_derivative(f, derivative, rng, axis=None):
         np.testing.assert_allclose(got, expected, rtol=1e-8, atol=1e-16 / STEP * 10 * (1 + scale))
 
 
+def check_deltas(network, X, y, rng):
+    """The deltas of every layer, and dC/dX.
+
+    Each row's loss depends on its own preactivations only: rows are judged one by one.
+    """
+    parameters = network.parameters
+    deltas = network.deltas(X, y)
+    assert [layer.shape for layer in deltas] == [(len(X), n) for n in network.layer_sizes[1:]]
+    for k, layer in enumerate(deltas):
+
+        def by_preactivations(shift, k=k):
+            return reference(network, parameters, X, y, [(k, shift)])
+
+        check_derivative(by_preactivations, layer, rng, axis=1)
+    gradient = network.input_gradient(X, y)
+    assert gradient.shape == X.shape
+    check_derivative(
+        lambda shift: reference(network, parameters, X + shift, y), gradient, rng, axis=1
+    )
+
+
 def make_targets(loss, n_samples, n_outputs, rng):
     if loss == "squared_error":
         return rng.normal(size=(n_samples, n_outputs))

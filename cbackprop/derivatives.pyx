@@ -108,7 +108,7 @@ cdef bint write_gradients(
     cdef const lanes_t* below
     cdef const lanes_t* deltas
     cdef char* target
-    cdef Py_ssize_t k, first, rows, size, itemsize = workspace.plan.itemsize
+    cdef Py_ssize_t k, first, rows, size, itemsize = workspace.plan.itemsize, row_size = row_bytes // itemsize
     for k in range(workspace.plan.n_layers):
         layer = &workspace.plan.layers[k]
         size = layer.public_biases + layer.n_out - layer.public_weights
@@ -118,17 +118,33 @@ cdef bint write_gradients(
             below = workspace.activations[k] + first_row + first
             deltas = workspace.deltas[k] + first_row + first
             target = out + first * row_bytes + layer.public_weights * itemsize
-            if layer.n_shortcuts > 0:
-                # the biases' that come behind are overwritten by the next
-                workspace.plan.kernels.outer_products(
-                    below - layer.shortcut_panels * workspace.stride, deltas, workspace.stride, layer.n_shortcuts,
-                    layer.n_out, rows, <lanes_t*>target, row_bytes // itemsize)
-            workspace.plan.kernels.outer_products(
-                below, deltas, workspace.stride, layer.n_below, layer.n_out, rows,
-                <lanes_t*>(target + layer.n_shortcuts * layer.n_out * itemsize), row_bytes // itemsize)
-            if interrupted(&workspace.watch, 16 * rows * size):
+            if write_products(
+                    workspace, below - layer.shortcut_panels * workspace.stride, layer.n_shortcuts, deltas, layer.n_out,
+                    rows, target, row_size):
+                return True
+            target += layer.n_shortcuts * layer.n_out * itemsize
+            if write_products(workspace, below, layer.n_below, deltas, layer.n_out, rows, target, row_size):
                 return True
             first += rows
+    return False
+
+
+cdef bint write_products(
+    Workspace workspace, const lanes_t* activations, Py_ssize_t n_in, const lanes_t* deltas, Py_ssize_t n_out,
+    Py_ssize_t n_rows, char* out, Py_ssize_t row_size,
+) noexcept nogil:
+    """`outer_products` of some columns at a time; returns whether to stop"""
+    cdef const Kernels* kernels = workspace.plan.kernels
+    cdef Py_ssize_t i = 0, some, at_once = max(1, NUMBERS_AT_ONCE // (n_rows * n_out * kernels.lanes)) * kernels.lanes
+    while i < n_in:
+        some = min(at_once, n_in - i)
+        # the biases' that come behind are overwritten by the next columns'
+        kernels.outer_products(
+            activations + i // kernels.lanes * workspace.stride, deltas, workspace.stride, some, n_out, n_rows,
+            <lanes_t*>(out + i * n_out * workspace.plan.itemsize), row_size)
+        if interrupted(&workspace.watch, 16 * n_rows * some * n_out):
+            return True
+        i += some
     return False
 
 

@@ -107,6 +107,20 @@ class TestEveryNetwork:
         check_hessian(network, X, y, rng)
 
 
+@pytest.mark.parametrize("shortcuts", [False, True])
+def test_large_layers_are_written_in_parts(shortcuts):
+    """A million numbers at a time: each is one activation times one delta."""
+    network = Network((1201, 1100, 2), dtype="float32", random_state=0, shortcuts=shortcuts)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(3, 1201)).astype("f4"), rng.normal(size=(3, 2)).astype("f4")
+    _, hidden, _ = network.activations(X)
+    inputs = X, np.hstack([X, hidden]) if shortcuts else hidden
+    parts = []
+    for a, d in zip(inputs, network.deltas(X, y), strict=True):
+        parts += [(a[:, :, None] * d[:, None]).reshape(3, -1), d]
+    assert np.array_equal(network.per_sample_gradients(X, y), np.hstack(parts))
+
+
 def check_hessian(network, X, y, rng, *weights_and_reduction, spoil=None):
     """Against differences of the gradient; `spoil` changes the product before that."""
     parameters = network.parameters.copy()

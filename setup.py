@@ -141,7 +141,13 @@ def extensions():
                 [
                     *("_memory", "_threads", "activations", "dense", "sparse", "losses"),
                     *("backprop", "optimizers", "team", "training", "predicting", "derivatives"),
-                    *("conjugate_gradient", "levenberg_marquardt"),
+                    *(
+                        "line_search",
+                        "whole_set",
+                        "conjugate_gradient",
+                        "lbfgs",
+                        "levenberg_marquardt",
+                    ),
                 ]
             ),
             SAFE | FAST,

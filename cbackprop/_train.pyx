@@ -8,7 +8,7 @@ from cbackprop._call cimport Call, poll_signals
 from cbackprop._guard cimport enter_writer, leave_writer
 from cbackprop._memory cimport Block, Pointer
 from cbackprop._watch cimport now
-from cbackprop.backprop cimport BLOCK_ROWS, Plan, Workspace, n_sums
+from cbackprop.backprop cimport BLOCK_ROWS, Plan, n_sums
 from cbackprop.optimizers cimport Optimizer, pack_state
 from cbackprop.team cimport Team
 from cbackprop.training cimport (
@@ -16,13 +16,11 @@ from cbackprop.training cimport (
 )
 
 import math
-import sys
 
 import numpy as np
 
 from cbackprop import _checks as checks
 from cbackprop._cpus import as_n_threads, work_of_a_row
-from cbackprop.lbfgs import LBFGS, minimize_loss
 from cbackprop.training import Progress, TrainingState
 
 cdef enum:
@@ -113,10 +111,6 @@ def train(
     if not enter_writer(&its_optimizer._guard):
         raise RuntimeError("the optimizer is training another network in another thread")
     try:
-        if isinstance(optimizer, LBFGS):
-            return run_lbfgs(
-                network, training, parameters, optimizer, data, validation, remaining, reduction, alpha, deadline,
-                callback, n_threads, progress)
         return run(
             network, training, parameters, its_optimizer, data, validation, order, random_state if shuffle else None,
             remaining, deadline, callback, n_threads, n_cpus, loss_limit, progress, inverse_scaling)
@@ -261,58 +255,6 @@ cdef bring_up_to_date(progress, Training training, block):
     progress.best_loss = training.best_loss
     progress.n_bad_epochs = training.n_bad_epochs
     progress.n_seen += block.shape[1] * training.n_samples
-
-
-def run_lbfgs(
-    network, Training training, parameters, Optimizer optimizer, data, validation, n_epochs, reduction, alpha, deadline,
-    callback, n_threads, progress,
-):
-    """`run` where SciPy has the loop."""
-    X, y, sample_weight = as_public(data)
-    divisor = (X.shape[0] if sample_weight is None else np.sum(sample_weight)) if training.mean else 1
-    curves = ([], []) if validation else ([],)
-    best = []  # parameters
-    training.workspace = Workspace(training.plan, 0)  # for its watch
-    training.workspace.watch.deadline = deadline
-
-    def finish_iteration(found, loss):
-        losses = [loss]
-        parameters[...] = found
-        if validation:
-            of_validation, targets, weights = as_public(validation)
-            try:
-                losses.append(network.loss_value(of_validation, targets, weights, reduction, n_threads=n_threads))
-            except ValueError as error:
-                raise ValueError(f"validation_data: {error}") from None
-        if not np.isfinite(losses).all():
-            raise diverged(len(curves[0]) + 1)
-        for curve, value in zip(curves, losses):
-            curve.append(value)
-        optimizer.n_steps += 1
-        judged = losses[-1] if training.by_validation else loss
-        if training.by_validation and judged < training.best_loss:
-            best[:] = [parameters.copy()]
-        ending = training.judge(judged)
-        bring_up_to_date(progress, training, np.array([losses]).T)
-        state = TrainingState(len(curves[0]), loss, network, *losses[1:])
-        return (callback is not None and callback(state)) or ending != ALL_EPOCHS
-
-    try:
-        minimize_loss(
-            network, lambda trial: trial.loss_and_gradient(X, y, sample_weight, reduction, n_threads=n_threads),
-            penalty=alpha / divisor, max_iter=n_epochs, finish_iteration=finish_iteration, maxcor=optimizer.memory,
-            gtol=optimizer.gtol, ftol=optimizer.ftol, maxfun=sys.maxsize)
-    finally:
-        if best:
-            parameters[...] = best[0]
-    curves = tuple(np.array(curve) for curve in curves)
-    return curves if validation else curves[0]
-
-
-def as_public(data):
-    """X, y and the sample weights as `Network.loss_value` takes them."""
-    X, targets, classes, sample_weight = data
-    return X, classes if targets is None else targets, sample_weight
 
 
 def diverged(epoch):

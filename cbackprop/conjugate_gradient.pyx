@@ -5,11 +5,8 @@ from libc.string cimport memcpy
 
 from cbackprop._memory cimport Block
 from cbackprop._typedefs cimport lanes_t
-from cbackprop._watch cimport interrupted
-from cbackprop.backprop cimport NO_FAULT
-from cbackprop.dense cimport Layer
 from cbackprop.optimizers cimport Optimizer
-from cbackprop.training cimport Training
+from cbackprop.whole_set cimport WholeSetTraining
 
 from cbackprop._checks import as_number
 
@@ -81,7 +78,7 @@ cdef class ScaledConjugateGradient(Optimizer):
         return training
 
 
-cdef class ScaledConjugateGradientTraining(Training):
+cdef class ScaledConjugateGradientTraining(WholeSetTraining):
     cdef double sigma
     cdef Block memory
     cdef lanes_t* downhill  # minus the gradient: Møller's r
@@ -143,10 +140,6 @@ cdef class ScaledConjugateGradientTraining(Training):
             numbers[SCALE] = min(LARGEST_SCALE, numbers[SCALE] + numbers[CURVATURE] * (1 - comparison) / square)
         return self.loss
 
-    cdef bint is_over(self) noexcept nogil:
-        """Whether Ctrl-C, the time or bad data end it before its end"""
-        return self.workspace.watch.stopped or self.workspace.fault != NO_FAULT
-
     cdef void look_along(self, double square) noexcept nogil:
         """The curvature along the direction, by a difference of gradients"""
         cdef lanes_t* direction = self.update.state[0]
@@ -171,33 +164,3 @@ cdef class ScaledConjugateGradientTraining(Training):
                     - self.dot(self.downhill_there, self.downhill)) / slope
         self.combine(1, self.downhill_there, beta, direction, direction)
         self.downhill, self.downhill_there = self.downhill_there, self.downhill
-
-    cdef double descent(self, const lanes_t* at, lanes_t* out) noexcept nogil:
-        """out := minus the gradient there; returns the loss"""
-        cdef double loss, weight, scale
-        cdef Py_ssize_t k
-        cdef const Layer* layer
-        cdef const lanes_t* sums = self.workspace.sums[0]
-        if self.team.sum_gradients(at, &self.data, NULL, self.n_samples, &loss, &weight):
-            return 0
-        scale = 1 / weight if self.mean else 1
-        for k in range(self.plan.n_layers):
-            layer = &self.plan.layers[k]
-            self.plan.kernels.combine(
-                -scale, sums + layer.biases, 0, at + layer.biases, layer.bias_rows, out + layer.biases)
-            self.plan.kernels.combine(
-                -scale, sums + layer.weights, -scale * self.update.step.alpha, at + layer.weights,
-                layer.weight_rows, out + layer.weights)
-        return (self.loss_scale * loss + self.penalty(at)) / (weight if self.mean else 1)
-
-    cdef double dot(self, const lanes_t* x, const lanes_t* y) noexcept nogil:
-        cdef double result = self.plan.kernels.dot(x, y, self.plan.parameter_rows)
-        interrupted(&self.workspace.watch, self.plan.parameter_rows * self.plan.kernels.lanes)
-        return result
-
-    cdef void combine(
-        self, double a, const lanes_t* x, double b, const lanes_t* y, lanes_t* out
-    ) noexcept nogil:
-        """out := a x + b y"""
-        self.plan.kernels.combine(a, x, b, y, self.plan.parameter_rows, out)
-        interrupted(&self.workspace.watch, self.plan.parameter_rows * self.plan.kernels.lanes)

@@ -125,7 +125,7 @@ cdef class LevenbergMarquardtTraining(Training):
             return data_loss + self.penalty(parameters)
         return (
             self.update.numbers[<int>BETA] * data_loss + 0.5 * self.update.numbers[<int>ALPHA]
-            * self.plan.kernels.sum_of_squares(parameters, self.plan.parameter_rows))
+            * self.plan.kernels.dot(parameters, parameters, self.plan.parameter_rows))
 
     # ---- a step ----
 
@@ -261,9 +261,10 @@ cdef class LevenbergMarquardtTraining(Training):
         cdef double* numbers = self.update.numbers
         cdef Py_ssize_t i, p, inverse_rows = self.n_panels * (self.n + 1)
         cdef lanes_t* inverse = self.factor + inverse_rows
+        cdef lanes_t* column
         cdef double trace = 0
         cdef double n_errors = self.weight * self.plan.layers[self.plan.n_layers - 1].n_out
-        cdef double squares = self.plan.kernels.sum_of_squares(self.parameters, self.plan.parameter_rows)
+        cdef double squares = self.plan.kernels.dot(self.parameters, self.parameters, self.plan.parameter_rows)
         if numbers[<int>BETA] == 0:
             # the first step knows of no regularisation
             numbers[<int>BETA], numbers[<int>ALPHA], numbers[<int>N_EFFECTIVE] = 1, 0, self.n
@@ -276,7 +277,8 @@ cdef class LevenbergMarquardtTraining(Training):
                 self.decays[i] = numbers[<int>ALPHA]
             if self.factorise(0, 2 * self.n_panels):
                 for p in range(self.n_panels):
-                    trace += self.plan.kernels.sum_of_squares(inverse + p * (self.n + 1), self.n)
+                    column = inverse + p * (self.n + 1)
+                    trace += self.plan.kernels.dot(column, column, self.n)
                 numbers[<int>N_EFFECTIVE] = self.n - numbers[<int>ALPHA] * trace
             if self.workspace.watch.stopped:
                 return True

@@ -363,8 +363,8 @@ cdef class Network:
         """
         return self._gradients(X, y, sample_weight, reduction, n_threads, True)
 
-    cdef tuple _gradients(self, X, y, sample_weight, reduction, n_threads, bint with_gradient, bint any_sign=False):
-        X, targets, classes, sample_weight = self._checked(X, y, sample_weight, any_sign)
+    cdef tuple _gradients(self, X, y, sample_weight, reduction, n_threads, bint with_gradient):
+        X, targets, classes, sample_weight = self._checked(X, y, sample_weight)
         cdef bint mean = checks.as_reduction(reduction)
         cdef Py_ssize_t n_rows = X.shape[0]
         cdef double loss, weight
@@ -759,11 +759,6 @@ def parts_of(Network network not None):
     if network._plan is None:
         raise TypeError("the Network was never built")
     return network._plan, network._parameters, PyCapsule_New(&network._guard, "cbackprop._guard", NULL)
-
-
-def loss_and_gradient_any_sign(Network network, X, y, sample_weight, n_threads):
-    """`Network.loss_and_gradient` for the estimators: weights of samples may be negative, as scikit-learn has it."""
-    return network._gradients(X, y, sample_weight, "mean", n_threads, True, True)
 
 
 def train_with_order(

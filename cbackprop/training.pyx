@@ -311,9 +311,10 @@ cdef class Training:
         """alpha / 2 * the sum of the squared weights"""
         cdef Py_ssize_t k
         cdef double total = 0
+        cdef const lanes_t* weights
         for k in range(self.plan.n_layers):
-            total += self.plan.kernels.sum_of_squares(
-                parameters + self.plan.layers[k].weights, self.plan.layers[k].weight_rows)
+            weights = parameters + self.plan.layers[k].weights
+            total += self.plan.kernels.dot(weights, weights, self.plan.layers[k].weight_rows)
         return 0.5 * self.update.step.alpha * total
 
     cdef void draw(self) noexcept nogil:

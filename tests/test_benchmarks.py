@@ -537,9 +537,7 @@ def test_curves_of_trainers(script):
     trainers = script("trainers")
     X, y = script("data").sine()
     problem = trainers.Problem("sine", X, y, (1, 5, 1), 0.05, 0.2)
-    for name, trainer in trainers.trainers().items():
-        if name == "LBFGS":
-            pytest.importorskip("scipy")
+    for trainer in trainers.trainers().values():
         found = trainers.best_curve(problem, trainer._replace(rates=trainer.rates[-1:]), 1)
         assert 0 < found["seconds_to_target"] <= found["seconds"][-1]
         assert found["seconds"] == sorted(found["seconds"])

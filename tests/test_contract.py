@@ -136,12 +136,7 @@ def test_nothing_is_printed(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def with_scipy():
-    pytest.importorskip("scipy")
-    return LBFGS()
-
-
-@pytest.mark.parametrize("make_optimizer", [lambda: SGD(0.01), Adam, Rprop, with_scipy])
+@pytest.mark.parametrize("make_optimizer", [lambda: SGD(0.01), Adam, Rprop, LBFGS])
 def test_data_are_not_kept(make_optimizer):
     optimizer = make_optimizer()
     network = Network((4, 8, 1), random_state=0)

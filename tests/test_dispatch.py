@@ -21,7 +21,7 @@ KERNELS = [
     *("outer_products", "few_forward", "direct_forward", "sparse_forward", "sparse_few_forward"),
     *("sparse_gradients", "sparse_few_gradients", "sparse_step"),
     *("gather", "gather_numbers", "gather_classes", "scatter", "pack_few", "unpack_few"),
-    *("clear_lanes", "add_rows", "combine", "dot", "scale_rows", "sum_of_squares", "all_finite"),
+    *("clear_lanes", "add_rows", "combine", "dot", "scale_rows", "largest", "all_finite"),
     *("cholesky_rows", "solve_upper", "online", "log", "log1p", "fma_peak"),
 ]
 # Before them: three numbers, then the activations, their derivatives and tangents, the losses and

@@ -42,8 +42,6 @@ def make_data(task, dtype):
 
 
 def fitted(task, configuration="adam", hidden="tiny", dtype="float64"):
-    if configuration == "lbfgs":
-        pytest.importorskip("scipy")
     kind, own = (MLPRegressor if task in TASKS[:3] else MLPClassifier), {}
     if task == "poisson":
         own = {"loss": "poisson"}

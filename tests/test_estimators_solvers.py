@@ -3,7 +3,6 @@
 import copy
 import pickle
 import warnings
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -67,14 +66,7 @@ CASES = [
     for name in TRAINERS
     if not (kind is MLPClassifier and name in OF_LEAST_SQUARES)
 ]
-NEEDS_SCIPY = pytest.mark.skipif(find_spec("scipy") is None, reason="it needs SciPy")
-
-
-def marked(cases):
-    return [pytest.param(*case, marks=NEEDS_SCIPY if "LBFGS" in case else ()) for case in cases]
-
-
-every_case = pytest.mark.parametrize(("kind", "name"), marked(CASES))
+every_case = pytest.mark.parametrize(("kind", "name"), CASES)
 
 
 def make(kind, name, **parameters):
@@ -253,7 +245,7 @@ def test_a_search_over_trainers():
 
 # ---- going on ----
 
-KEEPING = [(kind, name) for kind, name in CASES if name != "LBFGS"]  # whose memory is SciPy's
+KEEPING = [(kind, name) for kind, name in CASES if name != "LBFGS"]  # whose memory ends with a fit
 
 
 @pytest.mark.parametrize("way", ["warm start", "pickle", "deepcopy"])
@@ -271,7 +263,6 @@ def test_a_warm_start_goes_on_with_the_state(kind, name, way):
     assert twice._optimizer == once._optimizer
 
 
-@NEEDS_SCIPY
 def test_a_warm_start_of_lbfgs_goes_on_with_the_weights():
     one, two = (make(MLPRegressor, "LBFGS", warm_start=True, max_iter=4) for _ in range(2))
     quietly(quietly(one))
@@ -344,9 +335,8 @@ def test_only_what_goes_on_is_pickled_with_its_state():
     assert len(pickle.dumps(quietly(model.set_params(warm_start=True)))) > 3 * size
     # another solver has no state
     model.set_params(solver="adam", warm_start=False).partial_fit(X, TARGETS[MLPRegressor])
-    if find_spec("scipy") is not None:
-        quietly(model.set_params(solver="lbfgs"))
-        assert not hasattr(pickle.loads(pickle.dumps(model)), "_optimizer")
+    quietly(model.set_params(solver="lbfgs"))
+    assert not hasattr(pickle.loads(pickle.dumps(model)), "_optimizer")
 
 
 @every_case

@@ -32,7 +32,7 @@ STEP = {
 # Kernels that add and multiply nothing, or whose result is no number.
 MOVERS = {
     *("gather", "gather_classes", "scatter", "pack_few", "unpack_few", "clear_lanes"),
-    *("all_finite", "fma_peak"),
+    *("largest", "all_finite", "fma_peak"),
 }
 
 
@@ -220,14 +220,14 @@ def test_bias_gradients_are_added_row_by_row(kernels):
         assert_same_bits(kernels.bias_gradients(kernels.panels(D)).matrix, expected, n_rows)
 
 
-def test_sum_of_squares_is_a_tree_of_chains(fused):
+def test_dot_is_a_tree_of_chains(fused):
     for kernels in fused:
         for n_rows in range(1, 30):
             x = kernels.random(n_rows, kernels.lanes) ** 5
             chains = np.zeros((8, kernels.lanes), kernels.dtype)
             for row in range(n_rows):
                 chains[row % 8] = fma(x[row], x[row], chains[row % 8])
-            got = kernels.run.sum_of_squares(kernels.numbers(x), n_rows)
+            got = kernels.run.dot(kernels.numbers(x), kernels.numbers(x), n_rows)
             expected = fold(fold(chains.T))
             assert_same_bits(got, np.float64(expected), kernels.isa, n_rows)
 
@@ -251,7 +251,7 @@ def everything(kernels):
         yield "gradients", kernels.gradients(inputs, D, step=STEP, weights=weights).padded
         yield "bias_gradients", kernels.bias_gradients(D).padded
         yield "bias_gradients", kernels.bias_gradients(D, STEP, b).padded
-        yield "sum_of_squares", kernels.run.sum_of_squares(weights.memory, len(weights.memory))
+        yield "dot", kernels.run.dot(weights.memory, weights.memory, len(weights.memory))
         yield "softmax", kernels.softmax(kernels.panels(5 * X)).padded
     yield from activations_everywhere(kernels)
     for loss in testing.LOSSES:

@@ -431,8 +431,6 @@ def learnable(n_samples=60):
 @pytest.mark.parametrize("name", TRAINERS)
 def test_every_trainer_learns_and_goes_on(name):
     """Two calls equal one, with a pickle of both in between."""
-    if name == "L-BFGS":
-        pytest.importorskip("scipy")
     network, X, y = learnable()
     optimizer, before = TRAINERS[name](), network.loss_value(X, y)
     losses = network.train(X, y, optimizer=optimizer, n_epochs=40, shuffle=False)
@@ -450,8 +448,6 @@ def test_every_trainer_learns_and_goes_on(name):
 
 @pytest.mark.parametrize("name", ["conjugate gradients", "Levenberg", "L-BFGS"])
 def test_the_l2_term_of_trainers_of_whole_sets(name):
-    if name == "L-BFGS":
-        pytest.importorskip("scipy")
     network, X, y = learnable()
     losses = network.train(X, y, optimizer=TRAINERS[name](), n_epochs=20, alpha=0.5)
     squares = sum((weights**2).sum() for weights in network.weights)

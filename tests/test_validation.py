@@ -2,7 +2,6 @@
 
 import copy
 import time
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -259,7 +258,7 @@ def test_progress_goes_on():
 TRAINERS = {
     "adam": lambda: Adam(0.05),
     "scg": ScaledConjugateGradient,
-    "lbfgs": pytest.param(LBFGS, marks=pytest.mark.skipif(find_spec("scipy") is None, reason="")),
+    "lbfgs": LBFGS,
 }
 
 

@@ -94,7 +94,7 @@ cdef _check(module, capsule):
         "pack_few": <size_t>kernels.pack_few, "unpack_few": <size_t>kernels.unpack_few,
         "clear_lanes": <size_t>kernels.clear_lanes, "add_rows": <size_t>kernels.add_rows,
         "combine": <size_t>kernels.combine, "dot": <size_t>kernels.dot,
-        "sum_of_squares": <size_t>kernels.sum_of_squares, "all_finite": <size_t>kernels.all_finite,
+        "largest": <size_t>kernels.largest, "all_finite": <size_t>kernels.all_finite,
         "online": <size_t>kernels.online, "log": <size_t>kernels.log, "log1p": <size_t>kernels.log1p,
         "fma_peak": <size_t>kernels.fma_peak,
     }

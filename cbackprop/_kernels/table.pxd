@@ -184,7 +184,7 @@ cdef struct Kernels:
         double a, const lanes_t* x, double b, const lanes_t* y, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
     double (*dot)(const lanes_t* x, const lanes_t* y, Py_ssize_t n_rows) noexcept nogil
     void (*scale_rows)(const lanes_t* numbers, Py_ssize_t n_rows, lanes_t* rows) noexcept nogil
-    double (*sum_of_squares)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
+    double (*largest)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
     bint (*all_finite)(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
 
     bint (*cholesky_rows)(

@@ -208,8 +208,8 @@ cdef class Bench:
     def solve_upper(self, square, Py_ssize_t stride, Py_ssize_t n, out):
         self.kernels.solve_upper(at(square), stride, n, at(out))
 
-    def sum_of_squares(self, rows, Py_ssize_t n_rows):
-        return self.kernels.sum_of_squares(at(rows), n_rows)
+    def largest(self, rows, Py_ssize_t n_rows):
+        return self.kernels.largest(at(rows), n_rows)
 
     def all_finite(self, rows, Py_ssize_t n_rows):
         return self.kernels.all_finite(at(rows), n_rows)

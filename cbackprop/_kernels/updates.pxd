@@ -1,8 +1,8 @@
 """Update rules over rows of lanes: parameters, gradients and what the rule remembers lie in the same layout."""
 
 from cbackprop._kernels.simd cimport (
-    LANES, VECTOR_LANES, VECTORS, real_t, vec, vfma, vfold, vload, vmax, vmin, vselect_less, vset, vsqrt,
-    vstore,
+    LANES, VECTOR_LANES, VECTORS, real_t, vabs, vec, vfma, vfold, vfold_max, vload, vmax, vmin, vselect_less, vset,
+    vsqrt, vstore,
 )
 from cbackprop._kernels.table cimport Step
 from cbackprop._typedefs cimport lanes_t
@@ -271,9 +271,16 @@ cdef inline double dot(const lanes_t* x, const lanes_t* y, Py_ssize_t n_rows) no
     return vfold(chains)
 
 
-cdef inline double sum_of_squares(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil:
-    """sum(rows ** 2)"""
-    return dot(rows, rows, n_rows)
+cdef inline double largest(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil:
+    """The largest of |rows|, 0 if there are none"""
+    cdef vec[16] most
+    cdef Py_ssize_t r, v
+    for v in range(VECTORS):
+        most[v] = vset(0)
+    for r in range(n_rows):
+        for v in range(VECTORS):
+            most[v] = vmax(vabs(vload(<const real_t*>rows + r * LANES + v * VECTOR_LANES)), most[v])
+    return vfold_max(most)
 
 
 cdef inline bint all_finite(const lanes_t* rows, Py_ssize_t n_rows) noexcept nogil:

@@ -1,8 +1,6 @@
 """What the regressor and the classifier share: from checked parameters to a trained network."""
 
 import copy
-import itertools
-import time
 import warnings
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
@@ -39,10 +37,10 @@ from cbackprop.estimators._validation import (
     check_random_state,
     check_sample_weight,
 )
-from cbackprop.lbfgs import minimize_loss
+from cbackprop.lbfgs import LBFGS
 from cbackprop.levenberg_marquardt import BayesianRegularization
-from cbackprop.network import Network, loss_and_gradient_any_sign, restore, train_with_order
-from cbackprop.training import Progress, TrainingState
+from cbackprop.network import Network, restore, train_with_order
+from cbackprop.training import Progress
 
 SET_BY_SOME_FITS = (
     "feature_names_in_",
@@ -54,9 +52,6 @@ SET_BY_SOME_FITS = (
     "_no_improvement_count",
     "_optimizer",
 )
-
-
-STOPPED_BY_CALLBACK = 99  # SciPy's status
 
 
 class Targets(NamedTuple):
@@ -425,15 +420,17 @@ class _BaseMLP(contract.BaseEstimator):
             "consecutive epochs."
         )
 
+    def _has_reached_target(self):
+        return self.target_loss is not None and self.loss_ <= self.target_loss
+
     def _report_end(self, incremental):
         """Say why training ended: in a printed line or, at `max_iter`, in a warning."""
-        reached = self.target_loss is not None and self.loss_ <= self.target_loss
         if self._no_improvement_count > self.n_iter_no_change:
             if self.verbose:
                 adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
                 small = " Learning rate too small." if adaptive else ""
                 print(f"{self._no_improvement()}{small} Stopping.")
-        elif self.n_iter_ == self.max_iter and not (incremental or reached):
+        elif self.n_iter_ == self.max_iter and not (incremental or self._has_reached_target()):
             own = not is_sklearns(self.solver)
             what = type(self._optimizer).__name__ if own else "Stochastic Optimizer"
             warnings.warn(
@@ -461,45 +458,38 @@ class _BaseMLP(contract.BaseEstimator):
         )
 
     def _fit_lbfgs(self, network, X, targets, sample_weight, going_on):
-        trial, iterations = copy.deepcopy(network), itertools.count(1)
-        target_loss = -np.inf if self.target_loss is None else self.target_loss
-        deadline = np.inf if self.max_time is None else time.monotonic() + self.max_time
-        watched = self.callback or self.target_loss is not None or self.max_time is not None
-
-        def finish_iteration(parameters, loss):
-            trial.parameters = parameters
-            state = TrainingState(next(iterations), loss, trial)
-            stop = self.callback is not None and self.callback(state)
-            return stop or loss <= target_loss or time.monotonic() >= deadline
-
-        def evaluate(network):
-            return loss_and_gradient_any_sign(
-                network, X, targets.values, sample_weight, self.n_threads
-            )
-
-        total = X.shape[0] if sample_weight is None else np.sum(sample_weight)
-        result = minimize_loss(
+        optimizer = LBFGS(gtol=float(self.tol), max_evaluations=self.max_fun)
+        losses = train_with_order(
             network,
-            evaluate,
-            penalty=self.alpha / total,
-            max_iter=self.max_iter,
-            finish_iteration=finish_iteration if watched else None,
-            maxfun=self.max_fun,
-            gtol=self.tol,
+            X,
+            targets.values,
+            optimizer=optimizer,
+            n_epochs=int(self.max_iter),
+            sample_weight=sample_weight,
+            any_sign=True,
+            alpha=float(self.alpha),
+            target_loss=None if self.target_loss is None else float(self.target_loss),
+            max_time=None if self.max_time is None else float(self.max_time),
+            callback=self.callback,
+            n_threads=self.n_threads,
         )
-        network.parameters = result.x
         self._set_fitted(
             network,
             targets,
-            n_iter_=min(result.nit, self.max_iter),
+            n_iter_=optimizer.n_steps,
             t_=self.t_ if going_on else 0,
-            loss_=float(result.fun),
+            loss_=float(losses[-1]) if len(losses) else np.inf,  # the time was over
         )
-        if result.status not in (0, STOPPED_BY_CALLBACK):
+        reason = {
+            "max_evaluations": f"the loss was computed more than max_fun={self.max_fun} times",
+            "line search": "no step along the gradient lowers the loss",
+        }.get(optimizer.ending)
+        if self.n_iter_ == self.max_iter and not self._has_reached_target():
+            reason = f"max_iter={self.max_iter} is reached"
+        if reason:
             warnings.warn(
-                f"lbfgs failed to converge after {self.n_iter_} iteration(s) "
-                f"(status={result.status}):\n{result.message}\n\nMore iterations "
-                f"(max_iter={self.max_iter}) or scaled data may help.",
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s): {reason}. More "
+                "iterations, or scaled data, may help.",
                 contract.ConvergenceWarning,
                 stacklevel=4,
             )

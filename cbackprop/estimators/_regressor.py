@@ -25,7 +25,7 @@ class MLPRegressor(contract.RegressorMixin, _BaseMLP):
         Activation of the hidden layers, one name or one a layer: 'identity', 'logistic', 'tanh',
         'relu', or 'softsign', which scikit-learn does not have.
     solver : str or trainer, default='adam'
-        Rule that updates the weights. 'lbfgs' sees all rows at once and needs SciPy; 'sgd' and
+        Rule that updates the weights. 'lbfgs' sees all rows at once; 'sgd' and
         'adam' see mini-batches. Beyond scikit-learn: a trainer as `Network.train` takes it, such as
         ``AdamW(0.01)``. Each `fit` uses a new one of its kind and values; it is itself never
         changed. The parameters of 'sgd', 'adam' and 'lbfgs' (`learning_rate`, `power_t`,
@@ -100,7 +100,7 @@ class MLPRegressor(contract.RegressorMixin, _BaseMLP):
         Training ends when the loss of an epoch, that of the training, is as low as that.
     max_time : float or None, default=None
         Seconds, after which training ends: at the end of an epoch or, within 100 ms, inside a long
-        one, which then does not count; with 'lbfgs' at the end of an iteration.
+        one, which then does not count.
 
     Attributes
     ----------

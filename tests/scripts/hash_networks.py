@@ -35,6 +35,7 @@ OPTIMIZERS = {
     "rmsprop": lambda: cbackprop.RMSprop(0.002, momentum=0.5, centered=True),
     "rprop": lambda: cbackprop.Rprop("plus", 0.002),
 }
+OF_WHOLE_SETS = (cbackprop.ScaledConjugateGradient, cbackprop.LBFGS)
 
 
 def sha256(*arrays):
@@ -120,6 +121,10 @@ def main():
                 twin.train(X, y, optimizer=bayesian, n_epochs=3, sample_weight=weight)
                 numbers = bayesian.n_effective, bayesian.alpha, bayesian.beta
                 found[case + "Bayesian"] = sha256(twin.parameters, *numbers)
+        for trainer in OF_WHOLE_SETS if network.n_parameters < 10_000 else ():
+            twin = copy.deepcopy(network)
+            losses = twin.train(X, y, optimizer=trainer(), n_epochs=3, sample_weight=weight)
+            found[case + trainer.__name__] = sha256(losses, twin.parameters)
         losses = network.train(
             X, y, optimizer=optimizer, n_epochs=3, random_state=number, **arguments
         )

@@ -81,7 +81,8 @@ def test_every_extension_is_there():
         *("_memory", "_threads", "activations", "dense", "sparse", "losses", "backprop"),
         "optimizers",
         *("team", "training", "predicting", "derivatives"),
-        *("conjugate_gradient", "levenberg_marquardt", "_call", "_train", "network", "capi"),
+        *("line_search", "whole_set", "conjugate_gradient", "lbfgs", "levenberg_marquardt"),
+        *("_call", "_train", "network", "capi"),
         *("_kernels/dispatch", "_kernels/testing"),
     }
     variants = {

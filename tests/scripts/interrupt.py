@@ -17,7 +17,7 @@ from functools import partial
 
 import numpy as np
 
-from cbackprop import SGD, Adam, LevenbergMarquardt, Network, ScaledConjugateGradient
+from cbackprop import LBFGS, SGD, Adam, LevenbergMarquardt, Network, ScaledConjugateGradient
 
 TRIES = 3
 BOUND = 0.1
@@ -125,7 +125,7 @@ def huge():
     network, X, y = large_network()
     before = network.parameters.copy()
     optimizers = {"descent": SGD(1e-4), "nesterov": SGD(1e-4, 0.9, nesterov=True), "Adam": Adam()}
-    optimizers["conjugate gradients"] = ScaledConjugateGradient()
+    optimizers |= {"conjugate gradients": ScaledConjugateGradient(), "lbfgs": LBFGS(memory=1)}
     found = {}
     for name, optimizer in optimizers.items():
 

@@ -5,8 +5,9 @@ python benchmarks/sklearn_fits.py [--json FILE] [--rounds N]
 Both do the same work on the same data from the same seed, through the public interface alone. What
 comes out (weights, scores, predictions) is compared before anything is timed: it may differ by the
 job's tolerance, relative to its norm. Memory is how far the resident memory of a process rises
-during the work, a process of its own for each side and job, with the data there and the code
-loaded (Linux only: /proc tells the peak).
+during the work, with the data there and the code loaded: the median of five processes for each
+side and job, for where the heap lies differs from one to the next (Linux only: /proc tells the
+peak).
 """
 
 import time
@@ -168,6 +169,7 @@ JOBS = [
 
 # ---- measuring -----------------------------------------------------------------------------
 
+N_PEAKS = 5  # processes
 PEAK = """
 import sys
 import sklearn_fits
@@ -201,7 +203,8 @@ def measure_job(job, both, rounds):
         contestants = [contestant(side, job) for side in both]
         peers = common.in_turn(contestants, rounds)
     for name, peer in peers.items():
-        (peer["peak_kilobytes"],) = common.of_process(PEAK, job.name, name)
+        peaks = [common.of_process(PEAK, job.name, name)[0] for _ in range(N_PEAKS)]
+        peer["peak_kilobytes"] = float(np.median(peaks))
         peer["difference"] = differences[name]
     return {"name": job.name, "peers": peers, "tolerance": job.tolerance, "skipped": {}}
 

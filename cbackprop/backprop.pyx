@@ -98,7 +98,7 @@ cdef class Workspace:
         """Memory for blocks of up to min(n_rows, BLOCK_ROWS) rows.
 
         n_sums: gradients to be held at a time; 0 where only the forward pass is wanted.
-        keep_deltas: the deltas of every layer stay, not only of two layers in turn.
+        keep_deltas: the deltas of every layer stay; else those of two layers in turn, unless that needs more memory.
         sparse: X is; where gradients are wanted n_sums is at least 1.
         """
         cdef Py_ssize_t k, widest = 0, n_layers = plan.n_layers, total
@@ -115,18 +115,17 @@ cdef class Workspace:
         self._extents = <Py_ssize_t*>PyMem_Calloc(2 * self.stride if sparse else 0, sizeof(Py_ssize_t))
         if self.activations == NULL or self.deltas == NULL or self.sums == NULL or self._extents == NULL:
             raise MemoryError(f"no memory for {n_layers} layers")
+        cdef Py_ssize_t all_out = 0, weight_rows = self.stride // plan.kernels.lanes + 1
         for k in range(n_layers):
             widest = max(widest, plan.layers[k].out_panels)
-        cdef Py_ssize_t panels = input_panels + 2 * outputs
-        for k in range(n_layers):
-            panels += plan.layers[k].out_panels * (2 if keep_deltas else 1)
-        if not keep_deltas:
-            panels += 2 * widest
+            all_out += plan.layers[k].out_panels
+        keep_deltas = keep_deltas or all_out <= 2 * widest
+        cdef Py_ssize_t panels = input_panels + all_out + (all_out if keep_deltas else 2 * widest) + outputs
         if plan.shortcuts:
             panels += input_panels * (n_layers - 2)
         if input_deltas:
             panels += plan.layers[0].in_panels * (2 if plan.shortcuts else 1)
-        total = panels * self.stride + self.stride + plan.kernels.scratch_rows + n_sums * plan.parameter_rows
+        total = panels * self.stride + weight_rows + plan.kernels.scratch_rows + n_sums * plan.parameter_rows
         self._block = Block(total)
 
         cdef lanes_t* rows = self._block.rows
@@ -148,7 +147,7 @@ cdef class Workspace:
         self.targets = rows
         rows += outputs * self.stride
         self.sample_weight = rows
-        rows += self.stride
+        rows += weight_rows
         self.scratch = rows
         rows += plan.kernels.scratch_rows
         for k in range(n_sums):

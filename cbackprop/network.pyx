@@ -655,7 +655,7 @@ cdef class Network:
             As in `loss_value`. Contiguous arrays in the network's dtype are not copied.
         optimizer : SGD, Adam, AdamW, RMSprop, Rprop, ScaledConjugateGradient, LBFGS, LevenbergMarquardt or
             BayesianRegularization
-            Its state lives in it: two calls with one optimizer (and one RandomState) equal one call.
+            Its state lives in it: two calls with one optimizer (and one RandomState) equal one call, but with LBFGS.
         batch_size : int or None
             Rows in a batch; None, or more than there are, for the whole set. The last batch may be smaller.
         n_epochs : int, default 1

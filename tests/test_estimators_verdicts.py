@@ -325,6 +325,16 @@ def test_data_of_partial_fit(kind, batches, data):
             break
 
 
+@pytest.mark.parametrize("y", [FEATURES[:, 0] > 0, FEATURES[:, :2] > 0], ids=["one", "several"])
+@pytest.mark.parametrize(
+    "X", [FEATURES, np.matrix(FEATURES), FEATURES + np.nan], ids=["numbers", "matrix", "NaN"]
+)
+def test_a_first_partial_fit_without_classes(X, y):
+    said = [verdict(one.partial_fit, X, y, None, []) for one in pair(MLPClassifier)]
+    assert None not in said
+    assert_same_verdict(*said)
+
+
 @examples
 @given(KINDS, st.lists(st.tuples(X_ARRAYS, Y_ARRAYS), min_size=2, max_size=3))
 def test_data_of_warm_starts(kind, batches):

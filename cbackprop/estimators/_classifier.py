@@ -253,9 +253,9 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
         known = getattr(self, "classes_", None)
         if classes is not None:
             given, classes = classes, contract.unique_labels(classes)
-            if known is None:
-                contract.type_of_target(y)  # the first call looks at y before X, as there
-            if len(classes) == 0:
+            # the first call looks at y before X, and at several labels a row after it, as there
+            kind = contract.type_of_target(y) if known is None else ""
+            if len(classes) == 0 and not kind.startswith("multilabel"):
                 raise ValueError("classes is empty")
             if known is not None and not np.array_equal(known, classes):
                 raise ValueError(

@@ -185,14 +185,7 @@ cdef class Handle:
     cdef int predict(self, const Rows* data, Py_ssize_t n_rows, char* out) noexcept nogil:
         cdef Py_ssize_t first = 0, rows, n_layers = self.plan.n_layers
         cdef Rows block
-        cdef double output
         self.settle()
-        if n_rows == 1 and self.smallest:
-            self.question.X = data.X
-            output = self.plan.kernels.online(&self.question)
-            if output == output:
-                self.write(output, out)
-                return CBACKPROP_OK
         while first < n_rows:
             rows = min(self.max_rows, <Py_ssize_t>BLOCK_ROWS, n_rows - first)
             block = self.workspace.rows_from(data, first)
@@ -204,31 +197,42 @@ cdef class Handle:
             first += rows
         return CBACKPROP_OK
 
+    cdef bint answer(self, const void* X, char* out) noexcept nogil:
+        """`predict` for one row by the kernel for the smallest networks; false where it is not a number"""
+        cdef double output
+        self.settle()
+        self.question.X = <const lanes_t*>X
+        output = self.plan.kernels.online(&self.question)
+        if output != output:
+            return False
+        if self.plan.itemsize == sizeof(float):
+            (<float*>out)[0] = <float>output
+        else:
+            (<double*>out)[0] = output
+        return True
+
     cdef int step(self, const Rows* data, Py_ssize_t n_rows, double* loss) noexcept nogil:
-        if n_rows == 1 and self.online and data.sample_weight == NULL:
-            return self.online_step(data, loss)
         self.settle()
         self.training.fused = self.training.update.n_states == 0 and n_rows <= BLOCK_ROWS
         loss[0] = self.training.step(data, NULL, n_rows)
         return self.outcome(loss[0])
 
-    cdef int online_step(self, const Rows* data, double* loss) noexcept nogil:
-        """`step` by the kernel for the smallest networks; `settle` ends it"""
-        self.job.X, self.job.y = data.X, data.y
+    cdef int online_step(self, const void* X, const void* y, double* loss) noexcept nogil:
+        """`step` for one row by the kernel for the smallest networks; `settle` ends it"""
+        self.job.X, self.job.y = <const lanes_t*>X, <const lanes_t*>y
         self.job.learning_rate = self.training.update.learning_rate
         loss[0] = self.plan.kernels.online(&self.job)
         if not isfinite(loss[0]):
-            return self.cause(data, 1)
-        memcpy(self.rows.rows, data.X, self.n_features * self.plan.itemsize)
+            return self.cause(X, y, 1)
         self.waiting = True
         self.training.update.n_steps += 1
         return CBACKPROP_OK
 
-    cdef int cause(self, const Rows* data, Py_ssize_t n_rows) noexcept nogil:
+    cdef int cause(self, const void* X, const void* y, Py_ssize_t n_rows) noexcept nogil:
         """The code for a loss that is not finite, where the kernel has not looked at the data"""
-        if not self.all_finite(data.X, n_rows * self.n_features):
+        if not self.all_finite(X, n_rows * self.n_features):
             return CBACKPROP_BAD_X
-        return CBACKPROP_DIVERGED if self.all_finite(data.y, n_rows * self.n_outputs) else CBACKPROP_BAD_Y
+        return CBACKPROP_DIVERGED if self.all_finite(y, n_rows * self.n_outputs) else CBACKPROP_BAD_Y
 
     cdef void settle(self) noexcept nogil:
         """The first weights take the last row's step, if they wait for it"""
@@ -237,12 +241,6 @@ cdef class Handle:
             self.plan.kernels.online(&self.job)
             self.job.task = ROW
             self.waiting = False
-
-    cdef void write(self, double number, char* out) noexcept nogil:
-        if self.plan.itemsize == sizeof(float):
-            (<float*>out)[0] = <float>number
-        else:
-            (<double*>out)[0] = number
 
     cdef int train(
         self, const Rows* data, Py_ssize_t n_rows, const Py_ssize_t* order, Py_ssize_t batch_size, double* loss
@@ -264,7 +262,7 @@ cdef class Handle:
         if not self.plan.kernels.all_finite(self.parameters.rows, self.plan.parameter_rows):
             code = CBACKPROP_DIVERGED
         if code == CBACKPROP_DIVERGED:
-            code = self.cause(data, n_rows)
+            code = self.cause(data.X, data.y, n_rows)
         if code != CBACKPROP_OK:
             memcpy(self.parameters.rows, self.kept.rows, size)
             memcpy(self.states.rows, self.kept.rows + self.plan.parameter_rows, before.n_states * size)
@@ -476,14 +474,16 @@ cdef inline Rows rows_at(const void* X, const void* y, const void* sample_weight
 
 cdef int predict(cbackprop_network* network, const void* X, Py_ssize_t n_rows, void* out) noexcept nogil:
     cdef uint64_t mode
-    cdef Rows data = rows_at(X, NULL, NULL)
-    cdef int code
+    cdef Rows data
+    cdef int code = CBACKPROP_OK
     if network == NULL or X == NULL or out == NULL:
         return CBACKPROP_NULL_POINTER
     if n_rows < 1:
         return CBACKPROP_BAD_SIZE
     mode = flush_denormals()
-    code = (<Handle><void*>network).predict(&data, n_rows, <char*>out)
+    if not (n_rows == 1 and (<Handle><void*>network).smallest and (<Handle><void*>network).answer(X, <char*>out)):
+        data = rows_at(X, NULL, NULL)
+        code = (<Handle><void*>network).predict(&data, n_rows, <char*>out)
     set_float_mode(mode)
     return code
 
@@ -493,14 +493,18 @@ cdef int step(
 ) noexcept nogil:
     cdef uint64_t mode
     cdef double found = 0
-    cdef Rows data = rows_at(X, y, sample_weight)
+    cdef Rows data
     cdef int code
     if network == NULL or X == NULL or y == NULL:
         return CBACKPROP_NULL_POINTER
     if n_rows < 1 or n_rows > (<Handle><void*>network).max_rows:
         return CBACKPROP_BAD_SIZE
     mode = flush_denormals()
-    code = (<Handle><void*>network).step(&data, n_rows, &found)
+    if n_rows == 1 and sample_weight == NULL and (<Handle><void*>network).online:
+        code = (<Handle><void*>network).online_step(X, y, &found)
+    else:
+        data = rows_at(X, y, sample_weight)
+        code = (<Handle><void*>network).step(&data, n_rows, &found)
     set_float_mode(mode)
     if loss != NULL:
         loss[0] = found

@@ -91,7 +91,7 @@ cdef struct Online:
     lanes_t* out_weights  # (panels,), updated, zero beyond n_hidden
     lanes_t* out_bias  # (1,), updated
     # of rows that are jobs of their own, as long as the learning rate stays
-    const lanes_t* X_before  # (n_in,) numbers: the row before
+    lanes_t* X_before  # (n_in,) numbers: the row before; then this one
     lanes_t* deltas  # (panels,): its, of the hidden layer; updated, zero where there is no step to take
 
 cdef struct SparseRows:

@@ -1,6 +1,5 @@
 """The projects under examples/, built by pip or make against the installed package, and run."""
 
-import ctypes
 import importlib.util
 import os
 import re
@@ -11,7 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from engine import ENGINE, Table
+from engine import ENGINE
 
 import cbackprop
 
@@ -85,49 +84,6 @@ def test_a_cython_extension_trains_in_its_own_loop(built):
 def test_a_c_extension_trains_without_the_gil(built):
     loss = float(python("import identify; print(identify.identify(20_000))", built))
     assert 0 < loss < 1e-3
-
-
-GROWN = """
-import ctypes
-from cbackprop import capi
-from engine import ENGINE, Table
-
-class Grown(ctypes.Structure):
-    _fields_ = [("table", Table), ("new", ctypes.c_void_p * 3)]
-
-grown = Grown(ENGINE)
-grown.table.size = {size}
-grown.table.abi_version = {abi_version}
-new = ctypes.pythonapi.PyCapsule_New
-new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-capi.table = new(ctypes.addressof(grown), b"cbackprop.capi.table", None)
-try:
-    import identify
-    print(identify.identify(2000))
-except ImportError as error:
-    print(error)
-"""
-SIZE = ctypes.sizeof(Table)
-
-
-def import_beside(built, **changes):
-    changes = {"size": "ctypes.sizeof(grown)", "abi_version": 1} | changes
-    return python(GROWN.format(**changes), built, Path(__file__).parent).strip()
-
-
-def test_a_program_of_today_runs_with_the_table_of_tomorrow(built):
-    before = python("import identify; print(identify.identify(2000))", built).strip()
-    assert import_beside(built) == before
-
-
-def test_a_table_that_does_not_fit_is_an_import_error(built):
-    assert import_beside(built, size=SIZE - 8) == (
-        "this program was compiled for a newer cbackprop: it needs a table of "
-        f"{SIZE} bytes, the installed one has {SIZE - 8}"
-    )
-    assert import_beside(built, abi_version=2) == (
-        "this program was compiled for ABI 1 of cbackprop, the installed one has 2"
-    )
 
 
 def test_a_cpp_program_embeds_python(tmp_path):

@@ -6,11 +6,13 @@ What stands on the page between the two marks is replaced; the rest is written b
 (SVG) go into the folder `charts` beside the page. Results are the files of `cbackprop bench
 --json`, bench*.json in the order of their names, and those of the other scripts, under the names
 of these: adam.json, fits.json, sklearn_fits.json, scaling.json, threads.json, memory.json,
-proben1.json, marquardt.json, gauss_newton.json, trainers.json. What is not there is left out.
+proben1.json, marquardt.json, gauss_newton.json, trainers.json, applications.json. What is not
+there is left out.
 """
 
 import argparse
 import json
+import statistics
 from pathlib import Path
 
 import charts
@@ -437,6 +439,36 @@ def trainers_section(result, folder):
     yield from table(lines, n_words=1)
 
 
+def applications_section(result, folder):
+    """Service, control loop, event loop."""
+    yield from ("## Applications", "", measured_on(result), "")
+    yield (
+        "The programs of `examples/`. The service's four clients and its workers share the "
+        f"machine; of {result['rounds']} rounds, the one with the most requests."
+    )
+    lines = [["service", "requests a second", "median, ms", "99 %, ms"]]
+    for n_workers, its_rounds in result["service"].items():
+        rate, *seconds = max(its_rounds)
+        lines.append([f"workers: {n_workers}", f"{rate:,.0f}", *map(in_milliseconds, seconds)])
+    yield from ("", *table(lines, n_words=1), "")
+    periods = result["control_loop"]
+    began, ended = (
+        f"{in_microseconds(median)} µs (median), {in_microseconds(most)} (99 %), "
+        f"{in_microseconds(worst)} (worst)"
+        for median, most, worst in (periods["began"], periods["ended"])
+    )
+    yield (
+        f"The control loop's periods of 100 µs began {began} after they were due, and ended "
+        f"{ended}; {periods['left_out']:,} of {periods['due']:,} were left out, for one before "
+        "took longer."
+    )
+    pauses = [
+        f"{what} {in_milliseconds(statistics.median(seconds))} ({in_milliseconds(max(seconds))})"
+        for what, seconds in result["event_loop"].items()
+    ]
+    yield from ("", f"The event loop, ms in the median round (at most): {', '.join(pauses)}.")
+
+
 SECTIONS = {
     "adam": adam_section,
     "fits": fits_section,
@@ -448,6 +480,7 @@ SECTIONS = {
     "marquardt": marquardt_section,
     "gauss_newton": gauss_newton_section,
     "trainers": trainers_section,
+    "applications": applications_section,
 }
 
 

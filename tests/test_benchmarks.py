@@ -4,6 +4,7 @@ import functools
 import gzip
 import json
 import math
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from cbackprop.cli.workloads import WORKLOADS
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = (
     *("adam", "fits", "sklearn_fits", "scaling", "threads", "memory", "capi"),
-    *("proben1", "marquardt", "gauss_newton", "trainers", "report"),
+    *("proben1", "marquardt", "gauss_newton", "trainers", "applications", "report"),
 )
 
 if not FOLDER.is_dir():
@@ -549,6 +550,28 @@ def test_curves_of_trainers(script):
     assert set(trainers.trainers()) - kinds == {"LevenbergMarquardt", "BayesianRegularization"}
 
 
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="the service forks its workers"
+)
+def test_applications_are_measured(script, monkeypatch):
+    applications = script("applications")
+    monkeypatch.setattr(applications, "N_REQUESTS", 3)
+    monkeypatch.setattr(applications, "N_PERIODS", 100)
+    monkeypatch.setattr(applications, "SECONDS", 0.05)
+    *lines, result = applications.measure(2, "float64")
+    assert len(lines) == 2 + 3 + 3
+    assert list(result["service"]) == ["1", "2"]
+    for its_rounds in result["service"].values():
+        assert len(its_rounds) == 2
+        assert all(rate > 0 and 0 < median <= most for rate, median, most in its_rounds)
+    periods = result["control_loop"]
+    for what in ("began", "ended"):
+        median, most, worst = periods[what]
+        assert 0 < median <= most <= worst
+    assert periods["due"] == 200 + periods["left_out"]
+    assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in result["event_loop"].values())
+
+
 # ---- goals ----
 
 
@@ -670,6 +693,10 @@ def results(script):
     curves["LevenbergMarquardt"] = curve | {"seconds_to_target": 0.025}
     learnt = {"name": "arm", "layers": [2, 9, 2], "rows": 400, "seconds": 1.0, "target": 0.05}
     adam = xor | {"peers": {"cbackprop": rounds(2e-6), "Adam": rounds(3e-6)}}
+    periods = {"began": [1e-7, 2e-7, 0.0015], "ended": [3e-5, 4e-5, 0.0025]}
+    answers = {"1": [[900.0, 0.004, 0.01], [1000.0, 0.003, 0.012]], "2": [[1500.0, 0.002, 0.005]]}
+    applications = {"service": answers, "control_loop": periods | {"left_out": 3, "due": 10003}}
+    applications["event_loop"] = {"until a cancel is obeyed": [0.001, 0.002, 0.009]}
     return {
         "bench-first": bench,
         "bench-second": bench,
@@ -682,6 +709,7 @@ def results(script):
         "marquardt": head | marquardt_result(),
         "gauss_newton": head | gauss_newton | {"peaks_gflops": [50.0]},
         "trainers": head | {"problems": [learnt | {"trainers": curves}]},
+        "applications": head | applications,
         "proben1": {key: value for key, value in head.items() if key != "dtype"} | proben1,
     }
 
@@ -751,6 +779,10 @@ def test_the_page_is_made_of_the_results(results, page):
         "| an epoch, 501 parameters, 5,000 rows | ≥ 50% of peak | **49.0%** |",
         "| `Adam` | 1.00 | – |",
         "| `LevenbergMarquardt` | 1.00 | 25.0 |",
+        "| workers: 1 | 1,000 | 3.00 | 12.0 |",
+        "began 0.100 µs (median), 0.200 (99 %), 1,500 (worst) after they were due, and ended 30.0",
+        "; 3 of 10,003 were left out",
+        "until a cancel is obeyed 2.00 (9.00).",
     ):
         assert words in text
     assert "| wide | 256 | inside a batch | 1.90 | 2.00 | 0.950 |" in text

@@ -118,3 +118,16 @@ def test_every_compiled_room_with_a_python_face_has_a_stub():
     assert len(compiled) > 8
     assert compiled <= STUBS.keys()
     assert (ROOT / "cbackprop" / "py.typed").exists()
+
+
+def test_every_public_module_is_typed():
+    """By a stub, or where it is written."""
+    page = (ROOT / "docs" / "stability.md").read_text("utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith("| **Python API**"))
+    modules = re.search(r"in the modules (.*?), and on", row)[1]
+    names = [f"cbackprop.{name}" for name in re.findall(r"`(\w+)`", modules)]
+    assert "cbackprop.pure" in names
+    for name in set(names) - STUBS.keys():
+        for found in vars(importlib.import_module(name)).values():
+            if inspect.isfunction(found) and found.__module__ == name and found.__name__[0] != "_":
+                assert "return" in found.__annotations__, found

@@ -171,6 +171,24 @@ def test_online_steps_are_those_of_train(network):
     assert same(network.parameters, reference.parameters)
 
 
+@pytest.mark.parametrize("network", SMALLEST, ids=str)
+def test_nothing_of_the_callers_is_kept(network):
+    """One buffer may hold row after row, as in a loop of C."""
+    X, y, _ = data_for(network, 6)
+    reference = Network(
+        network.layer_sizes, network.activation, dtype=network.dtype, shortcuts=network.shortcuts
+    )
+    reference.parameters = network.parameters
+    reference.train(X, y, optimizer=SGD(0.05), batch_size=1, shuffle=False)
+    row, target = X[:1].copy(), y[:1].copy()
+    with Lent(network, SGD(0.05)) as lent:
+        for k in range(len(X)):
+            row[0], target[0] = X[k], y[k]
+            lent.step(row, target)
+            row[:] = target[:] = np.nan
+    assert same(network.parameters, reference.parameters)
+
+
 def test_parameters_that_are_set_count(dtype):
     network = Network((5, 20, 1), dtype=dtype, random_state=0)
     other = Network((5, 20, 1), dtype=dtype, random_state=1)
@@ -494,6 +512,23 @@ def test_cython_and_c_have_the_same_codes():
     names = {name.removeprefix("CBACKPROP_").lower(): int(code) for name, code in in_c.items()}
     assert {name: names[name] for name in activations._CODES} == activations._CODES
     assert {name: names[name] for name in losses._CODES} == losses._CODES
+
+
+def test_cython_sees_functions_on_an_opaque_pointer_only():
+    """No classes, memoryviews or layouts, and no exceptions."""
+    package = HEADER.parent.parent
+    text = (package / "capi.pxd").read_text("utf-8")
+    text = re.sub(r"#[^\n]*", "", re.sub(r'""".*?"""', "", text, flags=re.DOTALL))
+    declared = re.findall(r"^cdef (\w[^(\n:]*\(.*?\)[^()\n]*)$", text, re.MULTILINE | re.DOTALL)
+    functions = {re.search(r"(\w+)\(", one)[1]: one for one in declared}
+    assert sorted(functions) == sorted(capi.__pyx_capi__)
+    assert "class" not in text
+    for name, declaration in functions.items():
+        assert "[" not in declaration
+        ending = {"lend": "noexcept", "create": "noexcept with gil", "release": "noexcept with gil"}
+        assert declaration.rstrip().endswith(ending.get(name, "noexcept nogil"))
+    shown = (package / "__init__.pxd").read_text("utf-8")
+    assert re.findall(r"^(?:from|import|cimport) (\S+)", shown, re.MULTILINE) == ["cbackprop.capi"]
 
 
 def test_the_exported_signatures_stay_what_they_are(request):

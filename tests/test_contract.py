@@ -2,7 +2,13 @@
 
 import gc
 import os
+import platform
+import random
 import re
+import shutil
+import signal
+import subprocess
+import sysconfig
 import tracemalloc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +18,7 @@ import numpy as np
 import pytest
 from processes import run_python
 
+import cbackprop
 from cbackprop import LBFGS, SGD, Adam, MLPClassifier, MLPRegressor, Network, Rprop
 
 ROOT = Path(__file__).parent.parent
@@ -113,13 +120,14 @@ print(cbackprop.Network((1, 1), random_state=0).predict([[0.0]]).shape)
 
 
 def test_a_second_interpreter_is_refused(tmp_path):
-    result = run_python("-c", SECOND, cwd=tmp_path, timeout=TIMEOUT)
-    if "No module named '_xxsubinterpreters'" in result.stderr:
-        pytest.skip("this Python has no way to make one")
-    *said, last = result.stdout.splitlines()
-    assert "ImportError" in " ".join(said), result
-    assert last == "(1, 1)"
-    assert result.returncode == 0
+    for _ in range(REPETITIONS):
+        result = run_python("-c", SECOND, cwd=tmp_path, timeout=TIMEOUT)
+        if "No module named '_xxsubinterpreters'" in result.stderr:
+            pytest.skip("this Python has no way to make one")
+        *said, last = result.stdout.splitlines()
+        assert "ImportError" in " ".join(said), result
+        assert last == "(1, 1)"
+        assert result.returncode == 0
 
 
 # ---- what a call never does ----
@@ -134,6 +142,52 @@ def test_nothing_is_printed(capfd):
     for model in (MLPClassifier(**ENOUGH), MLPRegressor(**ENOUGH)):
         model.fit(X, y.ravel() > 0).predict(X)
     assert capfd.readouterr() == ("", "")
+
+
+def signals():
+    """Who handles each, which are blocked, where they are written to, and the timers."""
+    handlers = [signal.getsignal(number) for number in sorted(signal.valid_signals())]
+    descriptor = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(descriptor)
+    timers = [signal.getitimer(timer) for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL)]
+    return handlers, signal.pthread_sigmask(signal.SIG_BLOCK, ()), descriptor, timers
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has few signals")
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_signals_are_left_alone(n_threads):
+    X, y = data()
+    seen, before = [], signals()
+    network = Network((4, 130, 70, 1), random_state=0)
+    network.train(
+        *(X, y),
+        optimizer=SGD(0.01),
+        n_epochs=3,
+        n_threads=n_threads,
+        callback=lambda state: seen.append(signals()),
+    )
+    network.predict(X, n_threads=n_threads)
+    with pytest.raises(ValueError, match="finite"):
+        network.train(np.nan * X, y, optimizer=SGD(0.01), n_threads=n_threads)
+    MLPRegressor(hidden_layer_sizes=(8,), **ENOUGH, n_threads=n_threads).fit(X, y.ravel()).predict(
+        X
+    )
+    assert [signals(), *seen] == [before] * 4
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("random_state", [0, np.random.RandomState(1)], ids=["seed", "state"])
+def test_seeded_estimators_draw_from_no_global_state(solver, random_state):
+    X, y = data()
+    settings = ENOUGH | {"hidden_layer_sizes": (8,), "solver": solver}
+    settings["random_state"] = random_state
+    settings["early_stopping"] = solver != "lbfgs"
+    numpys = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    before = random.getstate(), numpys["pos"], numpys["key"].tobytes()
+    for model in (MLPClassifier(**settings), MLPRegressor(**settings)):
+        model.fit(X, y.ravel() > 0).predict(X)
+    numpys = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    assert (random.getstate(), numpys["pos"], numpys["key"].tobytes()) == before
 
 
 @pytest.mark.parametrize("make_optimizer", [lambda: SGD(0.01), Adam, Rprop, LBFGS])
@@ -179,3 +233,55 @@ def test_predictions_into_an_array_make_none():
     assert peak_of_predictions(8) < 1000
     # of more rows a thread keeps the activations of one block, however many rows there are
     assert abs(peak_of_predictions(5000, 1) - peak_of_predictions(50_000, 1)) < 1000
+
+
+ALLOCATIONS = """
+import ctypes, sys
+sys.path.append({tests!r})
+import numpy as np
+from engine import ENGINE, Lent, at
+from cbackprop import SGD, Adam, Network
+
+counter = ctypes.CDLL({library!r})
+n_allocations = ctypes.c_long.in_dll(counter, "n_allocations")
+X, y = np.full((6, 5), 0.1), np.full((6, 3), 0.2)
+order, out, many = np.arange(6)[::-1].copy(), np.empty((6, 3)), np.empty(1000)
+for sizes in (5, 9, 3), (5, 32, 1):
+    for optimizer in SGD(0.01), SGD(0.01, 0.9), Adam():
+        before = n_allocations.value
+        with Lent(Network(sizes), optimizer) as lent:
+            assert n_allocations.value > before
+            arrays = map(ctypes.c_void_p, map(at, (X, y, order)))
+            ends = map(ctypes.c_void_p, map(at, (out, many)))
+            print(counter.of_calls(ctypes.byref(ENGINE), lent.handle, *arrays, 6, *ends))
+for dtype in "float32", "float64":
+    network = Network((5, 9, 3), dtype=dtype)
+    for n_rows in 1, 6:
+        rows, out = np.ones((n_rows, 5), dtype), np.empty((n_rows, 3), dtype)
+        network.predict(rows, out=out)
+        before = n_allocations.value
+        for _ in range(1000):
+            network.predict(rows, out=out)
+        print(n_allocations.value - before)
+"""
+
+
+def test_calls_that_allocate_nothing(tmp_path):
+    """Not by Python's allocator, nor by any other; and nothing is printed on the way."""
+    compiler = sysconfig.get_config_var("CC").split()[0]
+    if platform.libc_ver()[0] != "glibc" or not shutil.which(compiler):
+        pytest.skip("the counter is for glibc, and has to be compiled")
+    headers = [f"-I{sysconfig.get_path('include')}", f"-I{cbackprop.get_include()}"]
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        pytest.skip("Python's headers are not installed")
+    library = tmp_path / "counter.so"
+    source = ROOT / "tests" / "scripts" / "allocations.c"
+    command = [compiler, "-shared", "-fPIC", "-Wall", *headers, source, "-o", library]
+    subprocess.run(command, check=True)
+    code = ALLOCATIONS.format(tests=str(ROOT / "tests"), library=str(library))
+    result = run_python("-c", code, cwd=tmp_path, timeout=TIMEOUT, LD_PRELOAD=str(library))
+    assert result.stderr == ""
+    from_c, from_python = result.stdout.split()[:6], result.stdout.split()[6:]
+    assert from_c == ["0"] * 6
+    assert len(from_python) == 4
+    assert all(int(number) < 10 for number in from_python)  # of 1000 calls

@@ -258,7 +258,7 @@ def test_workers_of_joblib(environment):
     hash_networks = script("hash_networks")
     network, X, *_ = hash_networks.random_case(3)
     expected = network.predict(X)
-    for backend in ("loky", "threading"):
+    for backend in ("loky", "threading") * REPETITIONS:
         parallel = joblib.Parallel(n_jobs=2, backend=backend, timeout=TIMEOUT)
         for predicted in parallel(
             joblib.delayed(network.predict)(X, n_threads=2) for _ in range(8)

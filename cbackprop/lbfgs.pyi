@@ -5,7 +5,7 @@ class LBFGS(Optimizer):
         self,
         memory: int = 10,
         gtol: float = 1e-5,
-        ftol: float = ...,
+        ftol: float = 2.220446049250313e-09,
         max_evaluations: int | None = None,
     ) -> None: ...
     @property

@@ -71,7 +71,7 @@ cdef class LBFGS(Optimizer):
     cdef double _gtol, _ftol
     _parameter_names = ("memory", "gtol", "ftol", "max_evaluations")
 
-    def __init__(self, memory=10, gtol=1e-5, ftol=1e7 * DBL_EPSILON, max_evaluations=None):
+    def __init__(self, memory=10, gtol=1e-5, ftol=2.220446049250313e-09, max_evaluations=None):
         super().__init__(whole_set=True)
         self.memory = as_count("memory", memory)
         if self.memory > MOST_PAIRS:

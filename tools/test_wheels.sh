@@ -138,12 +138,12 @@ debian_3_14() { # its C library is newer than this machine's: it runs in a root 
     git -C "$root/tree" init -q && git -C "$root/tree" add -A
     cp /etc/resolv.conf "$root/etc/"
     [ ! -e /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/"
-    cp -rL /etc/ssl/certs "$root/etc/ssl/"
+    cp -rL --remove-destination /etc/ssl/certs "$root/etc/ssl/" # links there lead back to here
     (
         mount --bind /proc "$root/proc" && mount --bind /dev "$root/dev"
         trap 'umount "$root/proc" "$root/dev"' EXIT
         ln -sf python3.14 "$root/usr/bin/python3"
-        PATH=/usr/bin:/bin chroot "$root" env HOME=/root TMPDIR=/tmp /tree/tools/test_wheels.sh --keep=/wheels python3.14
+        chroot "$root" env PATH=/usr/bin:/bin HOME=/root TMPDIR=/tmp /tree/tools/test_wheels.sh --keep=/wheels python3.14
     )
 }
 

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Races between threads: tools/thread_sanitizer.sh [PYTHON]
+# The engine, compiled for ThreadSanitizer in a copy of the tree, runs the tests of threads and those of the contract.
+# Every report is printed, and fails. The interpreter is an ordinary one: ThreadSanitizer sees the locks of the C library,
+# and so the GIL. Needs GCC with libtsan, and a Python with Cython and what the tests need.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$(command -v "${1:-python3}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+git ls-files -z | tar --null -T - -cf - | tar -C "$work" -xf -
+cd "$work"
+# with the names of functions and lines, for the reports
+sed -i 's/"-g0"/"-g1"/; s/\["-Wl,-s"\]/[]/' setup.py
+CFLAGS="-fsanitize=thread" "$python" setup.py -q build_ext --inplace 2>/dev/null
+
+leave_out=(
+    # the child of a process with threads makes threads of its own: ThreadSanitizer ends it there
+    --deselect "tests/test_pool.py::test_threads_of_a_process[fork_"
+    --deselect "tests/test_pool.py::test_threads_of_a_process[fork]"
+    # a bound on time, and everything is five to twenty times slower
+    --deselect tests/test_threads.py::test_an_interrupt_is_seen_within_100_ms
+)
+# to files, for pytest and the tests keep what processes print; and all of them, not the first one only
+passed=yes
+TSAN_OPTIONS="log_path=$work/report halt_on_error=0" PYTHONPATH=$work LD_PRELOAD=$(gcc -print-file-name=libtsan.so) \
+    "$python" -m pytest -q -p no:cacheprovider "${leave_out[@]}" \
+    tests/test_threads.py tests/test_pool.py tests/test_contract.py || passed=no
+if cat "$work"/report.* 2>/dev/null || [ $passed = no ]; then exit 1; fi
+echo "no races"

@@ -52,6 +52,7 @@ build_wheel() { # PYTHON FOLDER: a repaired wheel in FOLDER/repaired
 
 test_wheel() { # PYTHON FOLDER [package ...]: the suite, against the wheel in FOLDER/repaired and these packages
     environment "$2/fresh" "$1" "$2"/repaired/*.whl "${@:3}"
+    "$2/fresh/bin/pip" list 2>/dev/null | grep -iE "^(numpy|scipy|scikit-learn) "
     fresh "$2/suite"
     # not `python -m pytest`, which would find the unbuilt package of the current folder
     (cd "$2/suite" && ../fresh/bin/pytest -q -ra)

@@ -633,6 +633,7 @@ def fits_result(goals):
 
 
 def test_goals_of_fits(script):
+    pytest.importorskip("matplotlib")
     goals = script("goals")
     (reached, goal), (missed, other), (absent, third) = list(goals.FIT_FACTORS.items())[:3]
     _, *lines = goals.fit_goals(fits_result(goals))
@@ -665,6 +666,7 @@ def rounds(*seconds):
 @pytest.fixture
 def results(script):
     """Of every script, by the name of the file."""
+    pytest.importorskip("matplotlib")
     bench = bench_result()
     head = {key: value for key, value in bench.items() if key != "workloads"}
     xor = {"name": "xor", "layers": [2, 2, 1]}
@@ -731,7 +733,6 @@ def report(results, page):
 
 
 def test_the_page_is_made_of_the_results(results, page):
-    pytest.importorskip("matplotlib")
     finished = report(results, page)
     assert finished.returncode == 0, finished.stderr
     text = page.read_text("utf-8")
@@ -802,7 +803,6 @@ def test_the_page_is_made_of_the_results(results, page):
 
 
 def test_a_faster_peer_is_named(results, page):
-    pytest.importorskip("matplotlib")
     training = results["bench-first"]["workloads"][0]
     training["peers"]["NumPy"]["seconds_min"] = training["peers"]["cbackprop"]["seconds_min"] / 2
     report({"bench-one": results["bench-first"]}, page)
@@ -816,7 +816,6 @@ def test_a_faster_peer_is_named(results, page):
     ("text", "n_results", "message"), [("no marks", 1, "lacks the marks"), (None, 0, "no results")]
 )
 def test_what_is_missing_is_said(text, n_results, message, results, page):
-    pytest.importorskip("matplotlib")
     if text:
         page.write_text(text, encoding="utf-8")
     before = page.read_bytes()

@@ -107,6 +107,22 @@ def test_what_is_damaged_in_a_network_is_said(position, value, said):
         restore(*parts)
 
 
+@pytest.fixture
+def little_memory():
+    """Two gigabytes: pickle makes a list as long as a damaged number says, of any length."""
+    sizes = Path("/proc/self/statm")
+    if not sizes.exists():
+        yield
+        return
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(sizes.read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + (2 << 30), limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("what", ["networks", "optimizers", "estimators"])
 def test_damaged_bytes_are_an_error_or_another_object(what, of_a_version):
     """Nothing crashes, whichever byte is another."""

@@ -119,4 +119,5 @@ def test_modules_need_the_c_library_only(compiled):
 @elf
 def test_modules_name_no_folder_of_where_they_were_built(compiled):
     for name, data in compiled.items():
-        assert re.findall(rb"(?<=\0)/[\w./+-]+(?=\0)", data) == [], name
+        # numbers and instructions may look like a name, but only like a short one
+        assert re.findall(rb"(?<=\0)/[\w./+-]{3,}(?=\0)", data) == [], name

@@ -475,12 +475,17 @@ def check_epsilon(epsilon, dtype):
         raise ValueError(f"epsilon {epsilon} is 0 in {dtype}")
 
 
-cdef double power(double base, Py_ssize_t exponent) noexcept nogil:
-    """base ** exponent by repeated squaring: libm's pow differs between C libraries"""
+cdef inline double power(double base, Py_ssize_t exponent) noexcept nogil:
+    """base ** exponent by repeated squaring: libm's pow differs between C libraries
+
+    Without a branch on a bit, which the processor would guess wrong in every other step.
+    """
     cdef double result = 1
-    while exponent:
-        if exponent & 1:
-            result *= base
+    cdef double[2] factors
+    factors[0] = 1
+    while exponent > 0:
+        factors[1] = base
+        result *= factors[exponent & 1]
         base *= base
         exponent >>= 1
     return result

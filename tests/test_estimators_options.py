@@ -460,8 +460,8 @@ def test_training_ends_with_the_loss_aimed_at(kind, solver, early_stopping):
 @pytest.mark.parametrize("solver", [*SOLVERS, "rprop"])
 def test_training_ends_when_the_time_is_up(kind, solver):
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(4000, 4))
-    y = np.where(rng.normal(size=4000) > 0, 1, 0)  # nothing to be learnt
+    rows = rng.normal(size=(20_000, 4))
+    y = np.where(rng.normal(size=20_000) > 0, 1, 0)  # nothing to be learnt
     model = kind(
         hidden_layer_sizes=(30,), solver=solver, max_time=0.1, max_iter=20_000, tol=0,
         max_fun=10**8, alpha=0, n_iter_no_change=np.inf, random_state=0,

@@ -144,7 +144,7 @@ cdef class LBFGSTraining(WholeSetTraining):
             self.known = True
         loss_before = self.loss
         step = self.search()
-        if step == 0 and self.n_pairs > 0:
+        if step == 0 and self.n_pairs > 0 and not self.is_over():
             self.n_pairs = 0  # they mislead it
             step = self.search()
         if self.is_over() or self.ends(step == 0, BY_SEARCH):
@@ -180,7 +180,7 @@ cdef class LBFGSTraining(WholeSetTraining):
         cdef int _trial
         self.choose_direction()
         here.step, here.loss, here.slope = 0, self.loss, -self.dot(self.downhill, self.direction)
-        if not here.slope < 0:
+        if self.is_over() or not here.slope < 0:
             return 0
         here.step = 1
         if self.n_evaluations == 1:
@@ -218,18 +218,22 @@ cdef class LBFGSTraining(WholeSetTraining):
         self.n_pairs = min(self.n_pairs + 1, self.n_memory)
 
     cdef void choose_direction(self) noexcept nogil:
-        """direction := the inverse Hessian matrix times minus the gradient: Nocedal's two loops"""
+        """direction := the inverse Hessian matrix times minus the gradient: Nocedal's two loops; unless it is over"""
         cdef Py_ssize_t rows = self.plan.parameter_rows, i, k
         cdef double factor
-        memcpy(self.direction, self.downhill, rows * sizeof(lanes_t))
+        self.combine(1, self.downhill, 0, self.downhill, self.direction)
         if self.n_pairs == 0:
             return
         for i in range(self.n_pairs):
+            if self.is_over():
+                return
             k = (self.newest - i + self.n_memory) % self.n_memory
             self.factors[k] = self.dot(self.steps + k * rows, self.direction) / self.curvatures[k]
             self.combine(1, self.direction, -self.factors[k], self.changes + k * rows, self.direction)
         self.combine(self.scale, self.direction, 0, self.direction, self.direction)
         for i in range(self.n_pairs - 1, -1, -1):
+            if self.is_over():
+                return
             k = (self.newest - i + self.n_memory) % self.n_memory
             factor = self.dot(self.changes + k * rows, self.direction) / self.curvatures[k]
             self.combine(1, self.direction, self.factors[k] - factor, self.steps + k * rows, self.direction)

@@ -5,6 +5,10 @@ from cbackprop._watch cimport interrupted
 from cbackprop.backprop cimport NO_FAULT
 from cbackprop.dense cimport Layer
 
+cdef enum:
+    # Rows of lanes between two looks at the clock: their pages may be touched for the first time.
+    ROWS_AT_ONCE = 1 << 16
+
 
 cdef class WholeSetTraining(Training):
     cdef bint is_over(self) noexcept nogil:
@@ -22,9 +26,9 @@ cdef class WholeSetTraining(Training):
         scale = 1 / weight if self.mean else 1
         for k in range(self.plan.n_layers):
             layer = &self.plan.layers[k]
-            self.plan.kernels.combine(
+            self.combine_rows(
                 -scale, sums + layer.biases, 0, at + layer.biases, layer.bias_rows, out + layer.biases)
-            self.plan.kernels.combine(
+            self.combine_rows(
                 -scale, sums + layer.weights, -scale * self.update.step.alpha, at + layer.weights,
                 layer.weight_rows, out + layer.weights)
         return (self.loss_scale * loss + self.penalty(at)) / (weight if self.mean else 1)
@@ -34,9 +38,17 @@ cdef class WholeSetTraining(Training):
         interrupted(&self.workspace.watch, self.plan.parameter_rows * self.plan.kernels.lanes)
         return result
 
-    cdef void combine(
-        self, double a, const lanes_t* x, double b, const lanes_t* y, lanes_t* out
+    cdef void combine(self, double a, const lanes_t* x, double b, const lanes_t* y, lanes_t* out) noexcept nogil:
+        """out := a x + b y; not to its end if that is interrupted"""
+        self.combine_rows(a, x, b, y, self.plan.parameter_rows, out)
+
+    cdef void combine_rows(
+        self, double a, const lanes_t* x, double b, const lanes_t* y, Py_ssize_t n_rows, lanes_t* out
     ) noexcept nogil:
-        """out := a x + b y"""
-        self.plan.kernels.combine(a, x, b, y, self.plan.parameter_rows, out)
-        interrupted(&self.workspace.watch, self.plan.parameter_rows * self.plan.kernels.lanes)
+        cdef Py_ssize_t r, rows
+        for r in range(0, n_rows, ROWS_AT_ONCE):
+            rows = min(<Py_ssize_t>ROWS_AT_ONCE, n_rows - r)
+            self.plan.kernels.combine(a, x + r, b, y + r, rows, out + r)
+            # from main memory it takes about as long as sixteen multiply-adds
+            if interrupted(&self.workspace.watch, 16 * rows * self.plan.kernels.lanes):
+                return

@@ -198,6 +198,8 @@ def test_skops(classifier):
 def test_names_of_columns_are_kept_and_asked_for(regressor, package):
     frames = pytest.importorskip(package)
     named = frames.DataFrame({f"c{k}": column for k, column in enumerate(X.T)})
+    if not hasattr(preprocessing.StandardScaler().fit(named), "feature_names_in_"):
+        pytest.skip(f"this scikit-learn finds no names in a frame of this {package}")
     model = regressor.fit(named, frames.Series(NUMBERS))
     assert model.feature_names_in_.tolist() == ["c0", "c1", "c2", "c3"]
     expected = MLPRegressor(**SMALL).fit(X, NUMBERS).predict(X)

@@ -45,10 +45,11 @@ cdef class WholeSetTraining(Training):
     cdef void combine_rows(
         self, double a, const lanes_t* x, double b, const lanes_t* y, Py_ssize_t n_rows, lanes_t* out
     ) noexcept nogil:
-        cdef Py_ssize_t r, rows
-        for r in range(0, n_rows, ROWS_AT_ONCE):
+        cdef Py_ssize_t r = 0, rows
+        while r < n_rows:
             rows = min(<Py_ssize_t>ROWS_AT_ONCE, n_rows - r)
             self.plan.kernels.combine(a, x + r, b, y + r, rows, out + r)
             # from main memory it takes about as long as sixteen multiply-adds
             if interrupted(&self.workspace.watch, 16 * rows * self.plan.kernels.lanes):
                 return
+            r += rows

@@ -141,13 +141,8 @@ def extensions():
                 [
                     *("_memory", "_threads", "activations", "dense", "sparse", "losses"),
                     *("backprop", "optimizers", "team", "training", "predicting", "derivatives"),
-                    *(
-                        "line_search",
-                        "whole_set",
-                        "conjugate_gradient",
-                        "lbfgs",
-                        "levenberg_marquardt",
-                    ),
+                    *("line_search", "whole_set", "conjugate_gradient", "lbfgs"),
+                    "levenberg_marquardt",
                 ]
             ),
             SAFE | FAST,

@@ -22,27 +22,23 @@ cdef void begin_search(LineSearch* search, double loss, double slope, double fir
 
 cdef bint is_found(const LineSearch* search, Point here) noexcept nogil:
     """Whether the search ends here: at a point that is good enough, or where no better one can be told from it"""
-    cdef double slope_wanted = DECREASE * search.start.slope
-    cdef bint is_low = here.loss <= search.start.loss + here.step * slope_wanted
-    if is_low and fabs(here.slope) <= -FLATTER * search.start.slope:
+    if is_low(search, here) and fabs(here.slope) <= -FLATTER * search.start.slope:
         return True
     if search.bracketed:
-        return (
-            here.step <= search.least or here.step >= search.most
-            or search.most - search.least <= NARROWEST * search.most)
-    return here.step == LONGEST and is_low and here.slope <= slope_wanted
+        return is_at_an_end(search, here.step)
+    return here.step == LONGEST and is_low(search, here) and here.slope <= DECREASE * search.start.slope
 
 
 cdef double next_step(LineSearch* search, Point here) noexcept nogil:
     """Where to look next; the search has not found it here"""
     cdef double slope_wanted = DECREASE * search.start.slope, step
-    cdef bint is_low = here.loss <= search.start.loss + here.step * slope_wanted
+    cdef bint low = is_low(search, here)
     if not (isfinite(here.loss) and isfinite(here.slope)):
         # beyond the paper: such a point says only that it lies too far
         return 0.5 * (search.best.step + here.step)
-    if is_low and here.slope >= 0:
+    if low and here.slope >= 0:
         search.second_stage = True
-    if not search.second_stage and here.loss <= search.best.loss and not is_low:
+    if not search.second_stage and here.loss <= search.best.loss and not low:
         # a function whose minimisers fulfil the first condition
         tilt(search, &here, -slope_wanted)
         step = narrow(search, here)
@@ -60,21 +56,29 @@ cdef double next_step(LineSearch* search, Point here) noexcept nogil:
         search.least = step + 1.1 * (step - search.best.step)
         search.most = step + 4 * (step - search.best.step)
     step = max(0.0, min(step, LONGEST))
-    if search.bracketed and (
-        step <= search.least or step >= search.most or search.most - search.least <= NARROWEST * search.most
-    ):
-        step = search.best.step
-    return step
+    return search.best.step if search.bracketed and is_at_an_end(search, step) else step
+
+
+cdef bint is_low(const LineSearch* search, Point here) noexcept nogil:
+    """The first condition: the loss has fallen by its part of what the slope promised"""
+    return here.loss <= search.start.loss + here.step * (DECREASE * search.start.slope)
+
+
+cdef bint is_at_an_end(const LineSearch* search, double step) noexcept nogil:
+    """Whether the interval leaves no better step than one of its ends"""
+    return (
+        step <= search.least or step >= search.most
+        or search.most - search.least <= NARROWEST * search.most)
 
 
 cdef void tilt(LineSearch* search, Point* here, double slope) noexcept nogil:
     """Adds a line through the origin to the loss"""
-    cdef Point** point
+    cdef Py_ssize_t k
     cdef Point* points[3]
     points[0], points[1], points[2] = here, &search.best, &search.end
-    for point in points[:3]:
-        point[0].loss += slope * point[0].step
-        point[0].slope += slope
+    for k in range(3):
+        points[k].loss += slope * points[k].step
+        points[k].slope += slope
 
 
 cdef double narrow(LineSearch* search, Point here) noexcept nogil:

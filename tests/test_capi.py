@@ -1,5 +1,6 @@
 """The engine as C calls it: the same bits as `Network`, a code for every error, one table."""
 
+import copy
 import ctypes
 import re
 import threading
@@ -137,10 +138,7 @@ def test_epochs_and_steps_are_those_of_train(network, optimizer, n_rows, batch_s
 def test_online_steps_are_those_of_train(network):
     """Whatever comes between them: the last step is finished before anybody sees it."""
     X, y, _ = data_for(network, 30)
-    reference = Network(
-        network.layer_sizes, network.activation, dtype=network.dtype, shortcuts=network.shortcuts
-    )
-    reference.parameters = network.parameters
+    reference = copy.deepcopy(network)
 
     def train(first, last, rate=0.05):
         (loss,) = reference.train(
@@ -175,10 +173,7 @@ def test_online_steps_are_those_of_train(network):
 def test_nothing_of_the_callers_is_kept(network):
     """One buffer may hold row after row, as in a loop of C."""
     X, y, _ = data_for(network, 6)
-    reference = Network(
-        network.layer_sizes, network.activation, dtype=network.dtype, shortcuts=network.shortcuts
-    )
-    reference.parameters = network.parameters
+    reference = copy.deepcopy(network)
     reference.train(X, y, optimizer=SGD(0.05), batch_size=1, shuffle=False)
     row, target = X[:1].copy(), y[:1].copy()
     with Lent(network, SGD(0.05)) as lent:

@@ -1,7 +1,8 @@
 """The gradients of a dense layer's weights and biases, summed over rows or row by row; a step of gradient descent."""
 
 from cbackprop._kernels.simd cimport (
-    GRADIENT_ROWS, LANES, TILE_PANELS, VECTOR_LANES, VECTORS, hset, real_t, some_vec, vec, vfma, vload, vset, vstore,
+    GRADIENT_ROWS, LANES, TILE_PANELS, TILE_ROWS, VECTOR_LANES, VECTORS, hset, real_t, some_vec, vec, vfma, vload, vset,
+    vstore,
 )
 from cbackprop._kernels.table cimport Step
 from cbackprop._kernels.tiles cimport columns_at_once, gradient_tile, tile_height
@@ -20,7 +21,8 @@ cdef inline void gradient_panel(
 ) noexcept nogil:
     """gradient_tile over the features of one panel; the tile's heights are constants"""
     cdef Py_ssize_t f = 0
-    cdef Py_ssize_t height = tile_height(like, GRADIENT_ROWS, columns)
+    # with GRADIENT_ROWS there would be too few chains of sums to keep the multipliers busy
+    cdef Py_ssize_t height = tile_height(like, TILE_ROWS if columns == LANES * 3 // 2 else GRADIENT_ROWS, columns)
     while features - f >= height:
         gradient_tile(like, a + f, d, d_stride, n_rows, height, columns, step, out + f * LANES, out_stride)
         f += height

@@ -245,12 +245,16 @@ def peak(job_name, side_name):
 
 
 def load_code(side):
-    """What is loaded when it is first needed."""
+    """What is loaded, and the pages of libraries that are touched, when they are first needed."""
+    few = {"hidden_layer_sizes": (2,), "max_iter": 2}
     for dtype in ("float32", "float64"):
         X, y, labels = made(20, 4, dtype)
-        for solver in ("adam", "lbfgs"):
+        for how in ({}, {"batch_size": 1}, {"solver": "lbfgs"}):
             for kind, targets in ((side.MLPRegressor, y), (side.MLPClassifier, labels)):
-                kind(hidden_layer_sizes=(2,), max_iter=2, solver=solver).fit(X, targets).predict(X)
+                model = kind(**few, **how).fit(X, targets)
+                model.predict(X)
+                model.predict(X[:1])
+    GridSearchCV(side.MLPRegressor(**few), {"alpha": [0.1, 1]}, cv=2, refit=False).fit(X, y)
 
 
 if __name__ == "__main__":

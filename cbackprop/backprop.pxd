@@ -69,7 +69,6 @@ cdef class Workspace:
     cdef lanes_t** activations
     cdef lanes_t** deltas  # (n_layers,)
     cdef lanes_t* input_deltas  # with shortcuts, room for a layer's part of them stands behind
-    cdef lanes_t* targets
     cdef lanes_t* sample_weight
     cdef lanes_t* scratch
     cdef lanes_t** sums  # gradients of blocks of rows, one for each level of the tree
@@ -91,7 +90,7 @@ cdef class Workspace:
     cdef bint output_residuals(self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows) noexcept nogil
     cdef void add_parts(self, double* loss, double* weight) noexcept nogil
     cdef bint gather_targets(
-        self, const Rows* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t n_rows) noexcept nogil
+        self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
     cdef void times_output_slope(self, Py_ssize_t n_rows) noexcept nogil
     cdef bint backward(
         self, const lanes_t* parameters, Py_ssize_t n_rows, const Step* step, lanes_t* out) noexcept nogil

@@ -101,8 +101,7 @@ cdef class Workspace:
         keep_deltas: the deltas of every layer stay; else those of two layers in turn, unless that needs more memory.
         sparse: X is; where gradients are wanted n_sums is at least 1.
         """
-        cdef Py_ssize_t k, widest = 0, n_layers = plan.n_layers, total
-        cdef Py_ssize_t outputs = plan.layers[n_layers - 1].out_panels
+        cdef Py_ssize_t k, widest = 0, n_layers = plan.n_layers, total, scratch_rows = 0
         cdef Py_ssize_t input_panels = 0 if sparse else plan.layers[0].in_panels
         self.plan = plan
         self.sparse = sparse
@@ -120,12 +119,16 @@ cdef class Workspace:
             widest = max(widest, plan.layers[k].out_panels)
             all_out += plan.layers[k].out_panels
         keep_deltas = keep_deltas or all_out <= 2 * widest
-        cdef Py_ssize_t panels = input_panels + all_out + (all_out if keep_deltas else 2 * widest) + outputs
+        cdef Py_ssize_t panels = input_panels + all_out + (all_out if keep_deltas else 2 * widest)
         if plan.shortcuts:
             panels += input_panels * (n_layers - 2)
         if input_deltas:
             panels += plan.layers[0].in_panels * (2 if plan.shortcuts else 1)
-        total = panels * self.stride + weight_rows + plan.kernels.scratch_rows + n_sums * plan.parameter_rows
+        for k in range(0 if input_deltas else 1, n_layers):
+            if not plan.layers[k].few:
+                scratch_rows = max(scratch_rows, 2 * plan.kernels.lanes * plan.layers[k].out_panels)
+        scratch_rows = min(scratch_rows, plan.kernels.scratch_rows)
+        total = panels * self.stride + weight_rows + scratch_rows + n_sums * plan.parameter_rows
         self._block = Block(total)
 
         cdef lanes_t* rows = self._block.rows
@@ -144,12 +147,10 @@ cdef class Workspace:
                 rows += plan.layers[k].out_panels * self.stride
         if not keep_deltas:
             rows += 2 * widest * self.stride
-        self.targets = rows
-        rows += outputs * self.stride
         self.sample_weight = rows
         rows += weight_rows
         self.scratch = rows
-        rows += plan.kernels.scratch_rows
+        rows += scratch_rows
         for k in range(n_sums):
             self.sums[k] = rows
             rows += plan.parameter_rows
@@ -194,7 +195,6 @@ cdef class Workspace:
             self.activations[k] = owner.activations[k] + first
             self.deltas[k] = owner.deltas[k] + first
         self.activations[n_layers] = owner.activations[n_layers] + first
-        self.targets = owner.targets + first
         self.sample_weight = <lanes_t*>(<char*>owner.sample_weight + first * self.plan.itemsize)
 
     cdef bint forward(
@@ -295,12 +295,12 @@ cdef class Workspace:
                         part.sample_weight, part_order, rows, weights, &self.weights[self.n_parts]):
                     self.fault = BAD_SAMPLE_WEIGHT
                     return True
-            if not self.gather_targets(&part, part_order, first, rows):
+            if not self.gather_targets(&part, part_order, rows, self.deltas[last] + first):
                 self.fault = BAD_Y
                 return True
             self.losses[self.n_parts] = kernels.loss[<int>self.plan.loss](
-                self.activations[last + 1] + first, self.targets + first, weights,
-                self.stride, n_out, rows, self.loss_limit, self.deltas[last] + first)
+                self.activations[last + 1] + first, weights, self.stride, n_out, rows, self.loss_limit,
+                self.deltas[last] + first)
             self.n_parts += 1
             if interrupted(&self.watch, WORK_OF_A_LOSS * rows * n_out):
                 return True
@@ -315,14 +315,14 @@ cdef class Workspace:
             weight[0] += self.weights[i]
 
     cdef bint gather_targets(
-        self, const Rows* data, const Py_ssize_t* order, Py_ssize_t first, Py_ssize_t n_rows
+        self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows, lanes_t* out
     ) noexcept nogil:
-        """targets from row `first` on := rows of y; returns whether they are good"""
+        """out := rows of y; returns whether they are good"""
         cdef const Kernels* kernels = self.plan.kernels
         cdef Py_ssize_t n_out = self.plan.layers[self.plan.n_layers - 1].n_out
         if data.classes != NULL:
-            return kernels.gather_classes(data.classes, order, n_rows, n_out, self.targets + first, self.stride)
-        return kernels.gather(data.y, n_out, order, n_rows, self.targets + first, self.stride)
+            return kernels.gather_classes(data.classes, order, n_rows, n_out, out, self.stride)
+        return kernels.gather(data.y, n_out, order, n_rows, out, self.stride)
 
     cdef void times_output_slope(self, Py_ssize_t n_rows) noexcept nogil:
         """deltas[last] times the derivative of the outputs: dC/d activations become dC/d preactivations"""

@@ -188,7 +188,8 @@ class Kernels:
     def deltas_below(self, deltas, weights, activations, activation="identity", panels=None):
         n_rows, n_in, n_out = len(deltas.rows), activations.n_columns, deltas.n_columns
         out = self.empty(n_rows, n_in, activations.stride)
-        scratch = self.guarded((self.run.scratch_rows, self.lanes), self.dtype)
+        scratch_rows = min(self.run.scratch_rows, 2 * self.lanes * deltas.n_panels)
+        scratch = self.guarded((scratch_rows, self.lanes), self.dtype)
         self.run.deltas_below(
             *(deltas.memory, deltas.stride, weights.memory, n_in, n_out),
             *(panels or (0, out.n_panels)),
@@ -222,10 +223,9 @@ class Kernels:
 
     def loss(self, name, z, y, weights=None, stride=None, limit=np.inf):
         """(the loss, the outputs, the deltas) for plain matrices"""
-        outputs, targets = self.panels(z, stride), self.panels(y, stride)
-        deltas = self.empty(*z.shape, stride)
+        outputs, deltas = self.panels(z, stride), self.panels(y, stride)
         total = self.run.loss(
-            *(name, outputs.memory, targets.memory),
+            *(name, outputs.memory),
             *(None if weights is None else self.numbers(weights), outputs.stride),
             *(z.shape[1], len(z), deltas.memory, limit),
         )

@@ -1,7 +1,7 @@
 """Losses and output deltas, row by row.
 
 Each kernel returns the sum of the rows' losses, times their weights, added up in a double in the order of the
-rows, and writes the deltas: dC/d preactivations, or for squared error dC/d activations (the same for identity;
+rows, and puts the deltas in the targets' place: dC/d preactivations, or for squared error dC/d activations (the same for identity;
 for another output activation its backward pass follows). Beyond the last output deltas are zero.
 
 A row of log_loss, an output of binary_log_loss, counts at most `limit`: scikit-learn keeps probabilities from 0.
@@ -17,10 +17,9 @@ from cbackprop._typedefs cimport lanes_t
 
 cdef inline double squared_error(
     lanes_t* outputs,  # (ceil(n_out / LANES), stride): activations
-    const lanes_t* targets,  # as outputs
     const lanes_t* weights,  # n_rows numbers, or NULL for ones
     Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit,
-    lanes_t* deltas,  # as outputs, overwritten
+    lanes_t* deltas,  # as outputs: the targets, overwritten
 ) noexcept nogil:
     """C = 1/2 sum((output - target) ** 2); deltas := output - target"""
     cdef real_t[16] mask
@@ -36,7 +35,7 @@ cdef inline double squared_error(
             part[v] = vset(0)
             for p in range(n_panels):
                 at = (p * stride + r) * LANES + v * VECTOR_LANES
-                difference = vload(<const real_t*>outputs + at) - vload(<const real_t*>targets + at)
+                difference = vload(<const real_t*>outputs + at) - vload(<const real_t*>deltas + at)
                 if p == n_panels - 1:
                     difference = difference * vload(mask + v * VECTOR_LANES)
                 part[v] = vfma(difference, difference, part[v])
@@ -49,7 +48,7 @@ cdef inline double squared_error(
 
 cdef inline double log_loss(
     lanes_t* outputs,  # (ceil(n_out / LANES), stride): preactivations, overwritten by their softmax
-    const lanes_t* targets, const lanes_t* weights,
+    const lanes_t* weights,
     Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit,
     lanes_t* deltas,
 ) noexcept nogil:
@@ -70,7 +69,7 @@ cdef inline double log_loss(
                 for p in range(n_panels):
                     at = (p * stride + first + r) * LANES + v * VECTOR_LANES
                     part[v] = vfma(
-                        vload(<const real_t*>outputs + at), vload(<const real_t*>targets + at), part[v])
+                        vload(<const real_t*>outputs + at), vload(<const real_t*>deltas + at), part[v])
             dots[r] = vfold(part)
         softmax_rows(<real_t*>(outputs + first), stride * LANES, n_out, rows, largest, totals)
         for r in range(rows, ROWS_TOGETHER):
@@ -86,14 +85,14 @@ cdef inline double log_loss(
                 for v in range(VECTORS):
                     at = (p * stride + first + r) * LANES + v * VECTOR_LANES
                     vstore(<real_t*>deltas + at, weight * (
-                        vload(<const real_t*>outputs + at) - vload(<const real_t*>targets + at)))
+                        vload(<const real_t*>outputs + at) - vload(<const real_t*>deltas + at)))
         first += rows
     return total
 
 
 cdef inline double binary_log_loss(
     lanes_t* outputs,  # (ceil(n_out / LANES), stride): preactivations, overwritten by their sigmoid
-    const lanes_t* targets, const lanes_t* weights,
+    const lanes_t* weights,
     Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit,
     lanes_t* deltas,
 ) noexcept nogil:
@@ -112,7 +111,7 @@ cdef inline double binary_log_loss(
             for p in range(n_panels):
                 at = (p * stride + r) * LANES + v * VECTOR_LANES
                 z = vload(<const real_t*>outputs + at)
-                y = vload(<const real_t*>targets + at)
+                y = vload(<const real_t*>deltas + at)
                 a = sigmoid_(z)
                 vstore(<real_t*>outputs + at, a)
                 # not through log(p): p may be 0 where the loss is finite
@@ -131,7 +130,7 @@ cdef inline double binary_log_loss(
 
 cdef inline double poisson(
     lanes_t* outputs,  # (ceil(n_out / LANES), stride): preactivations, overwritten by their exp
-    const lanes_t* targets, const lanes_t* weights,
+    const lanes_t* weights,
     Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit,
     lanes_t* deltas,
 ) noexcept nogil:
@@ -150,7 +149,7 @@ cdef inline double poisson(
             for p in range(n_panels):
                 at = (p * stride + r) * LANES + v * VECTOR_LANES
                 z = vload(<const real_t*>outputs + at)
-                y = vload(<const real_t*>targets + at)
+                y = vload(<const real_t*>deltas + at)
                 a = exp_(z)
                 vstore(<real_t*>outputs + at, a)
                 # y (log(y) - z), and 0 where y is

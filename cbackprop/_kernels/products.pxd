@@ -116,16 +116,17 @@ cdef inline void dense_deltas_below(
     Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t first_panel, Py_ssize_t last_panel, Py_ssize_t n_rows,
     derivative_t derivative,  # or NULL
     const lanes_t* activations, Py_ssize_t act_stride,  # (in_panels, act_stride)
-    lanes_t* scratch,  # (2 * K_BLOCK,)
+    lanes_t* scratch,  # (2 * min(K_BLOCK, n_out rounded up to LANES),)
     lanes_t* out, Py_ssize_t out_stride,  # (in_panels, out_stride), overwritten from first_panel to last_panel
 ) noexcept nogil:
     """out := (deltas @ weights.T) * derivative(activations)"""
-    cdef Py_ssize_t p, k = 0, i, columns, panels, depth
+    cdef Py_ssize_t p, k = 0, i, columns, panels, depth, height
     cdef real_t[16] zeros
     for i in range(LANES):
         zeros[i] = 0
     while k < n_out:
         depth = min(block_depth(n_rows), n_out - k)
+        height = (depth + LANES - 1) // LANES * LANES
         p = first_panel
         while p < last_panel:
             columns = columns_at_once(min(last_panel * LANES, n_in) - p * LANES)
@@ -133,10 +134,10 @@ cdef inline void dense_deltas_below(
             for i in range(panels):
                 pack_transposed(
                     <const real_t*>(weights + k // LANES * n_in + (p + i) * LANES), n_in * LANES,
-                    min(LANES, n_in - (p + i) * LANES), depth, <real_t*>(scratch + i * K_BLOCK))
+                    min(LANES, n_in - (p + i) * LANES), depth, <real_t*>(scratch + i * height))
             product_block(
                 <const real_t*>(deltas + k // LANES * stride), stride * LANES,
-                <const real_t*>scratch, K_BLOCK * LANES,
+                <const real_t*>scratch, height * LANES,
                 <const real_t*>zeros if k == 0 else <const real_t*>(out + p * out_stride),
                 0 if k == 0 else LANES, 0 if k == 0 else out_stride * LANES,
                 depth, n_rows, columns,

@@ -62,7 +62,7 @@ ctypedef void (*tangent_t)(
     lanes_t* deltas, lanes_t* tangent_deltas) noexcept nogil
 
 ctypedef double (*loss_t)(
-    lanes_t* outputs, const lanes_t* targets, const lanes_t* weights,
+    lanes_t* outputs, const lanes_t* weights,
     Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, double limit, lanes_t* deltas) noexcept nogil
 
 ctypedef void (*update_t)(
@@ -105,7 +105,7 @@ cdef struct SparseRows:
 cdef struct Kernels:
     Py_ssize_t lanes  # numbers in a row of a panel
     Py_ssize_t tile_panels  # panels that a product takes at a time
-    Py_ssize_t scratch_rows  # rows of lanes that deltas_below asks for
+    Py_ssize_t scratch_rows  # rows of lanes that deltas_below asks for, at most; two for each output are enough
 
     # NULL where there is nothing to do (identity) or no pass by panels (softmax)
     activate_t[7] activate

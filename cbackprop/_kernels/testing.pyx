@@ -83,10 +83,10 @@ cdef class Bench:
     def softmax(self, rows, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows):
         self.kernels.softmax(at(rows), stride, n_out, n_rows)
 
-    def loss(self, name, outputs, targets, weights, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, deltas,
+    def loss(self, name, outputs, weights, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows, deltas,
              double limit=INFINITY):
         return self.kernels.loss[<int>LOSSES.index(name)](
-            at(outputs), at(targets), at(weights), stride, n_out, n_rows, limit, at(deltas))
+            at(outputs), at(weights), stride, n_out, n_rows, limit, at(deltas))
 
     def update(self, name, gradients, Py_ssize_t n_rows, step, state, parameters):
         cdef Step c_step = step

@@ -1,8 +1,8 @@
 """Losses and output deltas, row by row.
 
-Each kernel returns the sum of the rows' losses, times their weights, added up in a double in the order of the
-rows, and puts the deltas in the targets' place: dC/d preactivations, or for squared error dC/d activations (the same for identity;
-for another output activation its backward pass follows). Beyond the last output deltas are zero.
+Each kernel returns the sum of the rows' losses, times their weights, added up in a double in the order of the rows,
+and puts the deltas in the targets' place: dC/d preactivations, or for squared error dC/d activations (the same for
+identity; for another output activation its backward pass follows). Beyond the last output deltas are zero.
 
 A row of log_loss, an output of binary_log_loss, counts at most `limit`: scikit-learn keeps probabilities from 0.
 """

@@ -3,6 +3,7 @@
 import numbers
 import operator
 import sys
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -349,3 +350,19 @@ def _same_length(name, array, n_samples):
         raise ValueError(
             f"{name} must have as many rows as X, {n_samples}, got shape {array.shape}"
         )
+
+
+def checksum(parts):
+    """CRC-32 of arrays of numbers, and of what else is printed alike everywhere."""
+    found = 0
+    for part in parts:
+        if isinstance(part, np.ndarray) and not part.dtype.hasobject:
+            found = zlib.crc32(np.ascontiguousarray(part), found)
+            part = part.shape, part.dtype.name
+        found = zlib.crc32(repr(part).encode(), found)
+    return found
+
+
+def check_checksum(what, parts, expected):
+    if checksum(parts) != expected:
+        raise ValueError(f"the pickle of {what} is damaged: its checksum does not fit")

@@ -725,28 +725,34 @@ cdef class Network:
     def __eq__(self, other):
         if not isinstance(other, Network):
             return NotImplemented
-        *mine, my_parameters, my_shortcuts = self.__reduce__()[1]
-        *theirs, their_parameters, their_shortcuts = other.__reduce__()[1]
+        *mine, my_parameters, my_shortcuts = self._parts()
+        *theirs, their_parameters, their_shortcuts = other._parts()
         return mine == theirs and my_shortcuts == their_shortcuts and np.array_equal(my_parameters, their_parameters)
 
     __hash__ = None
 
-    def __reduce__(self):
+    def _parts(self):
+        """What makes it, as plain values"""
         cdef bint leave = self._enter_reader()
         try:
             values = self._parameters.copy()
         finally:
             if leave:
                 leave_reader(&self._guard)
-        return restore, (
-            type(self), self.layer_sizes, self.activation, self.output_activation, self.loss, self.dtype.name, values,
-            self.shortcuts,
-        ), getattr(self, "__dict__", None)
+        return (
+            self.layer_sizes, self.activation, self.output_activation, self.loss, self.dtype.name, values,
+            self.shortcuts)
+
+    def __reduce__(self):
+        parts = self._parts()
+        return restore, (type(self), *parts, checks.checksum(parts)), getattr(self, "__dict__", None)
 
 
-def restore(kind, layer_sizes, activation, output_activation, loss, dtype, parameters, shortcuts=False):
+def restore(kind, layer_sizes, activation, output_activation, loss, dtype, parameters, shortcuts, checksum):
     """A network out of its pickle."""
     cdef Network network = kind.__new__(kind)
+    parts = layer_sizes, activation, output_activation, loss, dtype, parameters, shortcuts
+    checks.check_checksum("a network", parts, checksum)
     network._build(layer_sizes, activation, output_activation, loss, dtype, shortcuts)
     if parameters.shape != network._parameters.shape or parameters.dtype != network._parameters.dtype:
         raise ValueError(f"the pickle of a network holds parameters of shape {parameters.shape}")

@@ -19,7 +19,7 @@ from cbackprop.dense cimport Layer
 
 import numpy as np
 
-from cbackprop._checks import as_array, as_bool, as_number, not_finite
+from cbackprop._checks import as_array, as_bool, as_number, check_checksum, checksum, not_finite
 
 cdef enum:
     # Rows of lanes that are updated between two looks at the clock.
@@ -83,11 +83,27 @@ cdef class Optimizer:
         return f"{type(self).__name__}({values})"
 
     def __reduce__(self):
-        values = tuple(getattr(self, name) for name in self._parameter_names)
-        return type(self), values, (self.n_steps, [array.copy() for array in self._read_state()], self._numbers)
+        state = self.n_steps, [array.copy() for array in self._read_state()], self._numbers
+        return type(self), self._values(), (*state, checksum(self._checked(*state)))
+
+    def _values(self):
+        return tuple(getattr(self, name) for name in self._parameter_names)
+
+    def _checked(self, n_steps, arrays, numbers):
+        """What the checksum of a pickle is taken of"""
+        return *self._values(), n_steps, *arrays, *numbers
 
     def __setstate__(self, state):
-        self.n_steps, self._state, numbers = state
+        try:
+            *state, found = state
+            parts = self._checked(*state)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the pickle of an optimizer is damaged: {error}") from None
+        check_checksum("an optimizer", parts, found)
+        self._remember(*state)
+
+    def _remember(self, n_steps, arrays, numbers):
+        self.n_steps, self._state = n_steps, arrays
         for k in range(N_NUMBERS):
             self._numbers[k] = numbers[k]
 

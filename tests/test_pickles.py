@@ -1,5 +1,6 @@
 """Pickles of earlier versions are read, small, and harmless when they are damaged."""
 
+import contextlib
 import pickle
 import random
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbackprop import Network
+from cbackprop import Adam, Network
+from cbackprop._checks import checksum
 from cbackprop.network import restore
 
 FOLDER = Path(__file__).parent / "pickles"
@@ -65,7 +67,7 @@ def test_estimators_of_earlier_versions_are_read(of_a_version, make):
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("sizes", [(1, 1), (20, 30, 5), tuple([3] * 200)])
+@pytest.mark.parametrize("sizes", [(1, 1), (20, 30, 5), tuple([3] * 900)])
 def test_a_network_is_hardly_larger_than_its_weights(sizes, protocol):
     network = Network(sizes)
     assert (
@@ -100,11 +102,14 @@ PARTS = (Network, (2, 3, 1), ("tanh",), "identity", "squared_error", "float64", 
     ],
 )
 def test_what_is_damaged_in_a_network_is_said(position, value, said):
-    assert restore(*PARTS).layer_sizes == (2, 3, 1)
+    assert restore(*PARTS, checksum(PARTS[1:])).layer_sizes == (2, 3, 1)
     parts = list(PARTS)
     parts[position] = value
+    with pytest.raises(ValueError, match="the pickle of a network is damaged"):
+        restore(*parts, checksum(PARTS[1:]))
+    # and by those who made a checksum to it
     with pytest.raises(ValueError, match=said):
-        restore(*parts)
+        restore(*parts, checksum(parts[1:]))
 
 
 @pytest.fixture
@@ -125,17 +130,46 @@ def little_memory():
 @pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("what", ["networks", "optimizers", "estimators"])
 def test_damaged_bytes_are_an_error_or_another_object(what, of_a_version):
-    """Nothing crashes, whichever byte is another."""
+    """Nothing crashes, whichever byte is another; and what is read is what was written."""
     for thing in of_a_version[what].values():
-        intact = pickle.dumps(thing)
-        rng = random.Random(0)
-        for _ in range(300):
-            damaged = bytearray(intact)
-            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
-            try:
-                found = pickle.loads(bytes(damaged))
-            except Exception:
-                continue
-            for one in found if isinstance(found, tuple) else (found,):
-                if isinstance(one, Network) and one.layer_sizes[0] == 2:
-                    one.predict(np.zeros((3, 2)))
+        for one in thing if isinstance(thing, tuple) else (thing,):
+            intact = pickle.dumps(one)
+            rng = random.Random(0)
+            for _ in range(300):
+                damaged = bytearray(intact)
+                damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+                try:
+                    found = pickle.loads(bytes(damaged))
+                except Exception:  # of pickle's framing
+                    continue
+                if type(found) is not type(one):
+                    continue
+                if what == "estimators":
+                    with contextlib.suppress(ValueError):
+                        found.predict(np.zeros((3, 2)))
+                else:
+                    assert found == one
+
+
+def flipped(array):
+    again = array.copy()
+    again.view(np.uint8)[5] ^= 4
+    return again
+
+
+def test_a_flipped_bit_of_a_number_is_found():
+    """In the parameters, in an optimizer's state, and in its own parameters."""
+    network, optimizer = Network((2, 3, 1)), Adam(0.25)
+    X = np.random.default_rng(0).normal(size=(4, 2))
+    network.train(X, X[:, 0], optimizer=optimizer)
+    for thing, number in (
+        (network, network.parameters[7]),
+        (optimizer, optimizer.mean_squares[7]),
+        (optimizer, optimizer.learning_rate),
+    ):
+        intact, there = pickle.dumps(thing, protocol=5), np.array([number])
+        wherever = [there.tobytes(), there.byteswap().tobytes()]
+        found = next(number for number in wherever if intact.count(number) == 1)
+        damaged = intact.replace(found, np.array(flipped(np.frombuffer(found))).tobytes())
+        with pytest.raises(ValueError, match="is damaged"):
+            pickle.loads(damaged)

@@ -553,10 +553,13 @@ class _BaseMLP(contract.BaseEstimator):
         goes_on = self.warm_start and not is_sklearns(self.solver)
         if optimizer is not None and (goes_on or state.get("_partially_fitted")):
             state["_optimizer"] = as_plain(optimizer)
+        state["_names"] = checks.checksum(sorted(state))
         return state
 
     def __setstate__(self, state):
         state = dict(state)
+        found = state.pop("_names", None)
+        checks.check_checksum("an estimator", sorted(state, key=str), found)
         if "_network" in state:
             state["_network"] = restore(Network, *state["_network"])
         for name in ("solver", "_optimizer"):

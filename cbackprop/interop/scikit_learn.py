@@ -157,9 +157,9 @@ def _own_optimizer(theirs, dtype):
     else:
         own = SGD(theirs.learning_rate, momentum=theirs.momentum, nesterov=theirs.nesterov)
         moments = (theirs.velocities,) if theirs.momentum else ()
-    _, _, (_, _, *others) = own.__reduce__()
+    _, _, (_, _, numbers, _) = own.__reduce__()
     n_steps = getattr(theirs, "t", 0)  # scikit-learn's SGD counts none
-    own.__setstate__((n_steps, [_block_of(arrays, dtype) for arrays in moments], *others))
+    own._remember(n_steps, [_block_of(arrays, dtype) for arrays in moments], numbers)
     return own
 
 

@@ -75,7 +75,6 @@ from cbackprop import SGD, Network
 
 X = np.ones((512, 64))
 network = Network((64, 64, 1), random_state=0)
-begun = threading.Event()
 threading.Thread(
     target=network.train,
     args=(X, X[:, 0]),
@@ -84,8 +83,12 @@ threading.Thread(
     ),
     daemon=True,
 ).start()
-time.sleep(0.1)
-sys.exit(7)
+try:
+    while True:
+        time.sleep(0.1)  # not less: a network that is read is not trained
+        network.predict(X[:1])
+except RuntimeError:  # it is in training
+    sys.exit(7)
 """
 
 

@@ -239,7 +239,7 @@ import concurrent.futures, multiprocessing
 from cbackprop import _cpus
 
 if __name__ == "__main__":
-    for method in ("fork", "spawn"):
+    for method in ("fork", "spawn", "forkserver"):
         context = multiprocessing.get_context(method)
         with concurrent.futures.ProcessPoolExecutor(2, context) as pool:
             print(pool.submit(_cpus.n_cpus).result(60))
@@ -250,7 +250,9 @@ if __name__ == "__main__":
 def test_workers_of_multiprocessing_get_one_thread(environment, tmp_path):
     path = tmp_path / "worker.py"
     path.write_text(WORKER)
-    assert run_python(path, cwd=tmp_path, timeout=TIMEOUT).stdout.split() == ["1", "1"]
+    assert run_python(path, cwd=tmp_path, timeout=TIMEOUT).stdout.split() == ["1"] * 3
+    environment("CBACKPROP_NUM_THREADS", "2")
+    assert run_python(path, cwd=tmp_path, timeout=TIMEOUT).stdout.split() == ["2"] * 3
 
 
 def test_workers_of_joblib(environment):

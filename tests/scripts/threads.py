@@ -21,9 +21,9 @@ X = RNG.normal(size=(700, 40))
 Y = RNG.normal(size=(700, 3))
 
 
-def trained(n_threads, n_epochs=3, seed=0, **arguments):
+def trained(n_threads, n_epochs=3, seed=0, network=None, **arguments):
     """A network after some training."""
-    network = Network((40, 130, 70, 3), random_state=seed)
+    network = network or Network((40, 130, 70, 3), random_state=seed)
     network.train(
         X, Y, optimizer=Adam(), n_epochs=n_epochs, batch_size=300, random_state=seed,
         n_threads=n_threads, **arguments,
@@ -35,12 +35,22 @@ EXPECTED = trained(1)
 
 
 def train_for_ever(n_threads):
-    """In a daemon thread."""
-    thread = threading.Thread(
-        target=trained, args=(n_threads,), kwargs={"n_epochs": FOREVER}, daemon=True
-    )
-    thread.start()
-    time.sleep(0.1)
+    """In a daemon thread; it has begun. Returns the network."""
+    network = Network((40, 130, 70, 3))
+    options = {"n_epochs": FOREVER, "network": network}
+    threading.Thread(target=trained, args=(n_threads,), kwargs=options, daemon=True).start()
+    time.sleep(0.1)  # not less: a network that is read is not trained
+    while not in_training(network):
+        time.sleep(0.1)
+    return network
+
+
+def in_training(network):
+    try:
+        network.predict(X[:1])
+    except RuntimeError:
+        return True
+    return False
 
 
 def n_tasks():

@@ -356,6 +356,20 @@ def test_ctrl_c_in_the_first_epoch_leaves_the_initial_weights(monkeypatch):
     assert np.isfinite(model.predict(X_GOOD)).all()
 
 
+def test_ctrl_c_in_lbfgs_is_passed_on_and_leaves_the_last_iteration():
+    def interrupt_after_three(state):
+        if state.epoch == 3:
+            raise KeyboardInterrupt
+
+    model = make_model("regression", solver="lbfgs", callback=interrupt_after_three)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X_GOOD, Y_GOOD)
+    with pytest.warns(ConvergenceWarning, match="max_iter=3"):
+        three = make_model("regression", solver="lbfgs", max_iter=3).fit(X_GOOD, Y_GOOD)
+    assert (model.n_iter_, model.loss_) == (3, three.loss_)
+    assert_array_equal(model.coefs_[0], three.coefs_[0])
+
+
 def test_divergence_names_the_epoch_and_keeps_the_last_finite_one():
     parameters = {"hidden_layer_sizes": (), "solver": "sgd", "learning_rate_init": 10.0}
     model = make_model("regression", **parameters, max_iter=5000, n_iter_no_change=np.inf)

@@ -263,6 +263,49 @@ def test_numbers_are_the_same_without_scikit_learn(missing, beside, tmp_path):
             assert_array_equal(one, other)
 
 
+FRAMES = """
+import sys, warnings
+{missing}
+import numpy as np
+import pandas as pd
+from cbackprop import MLPClassifier, MLPRegressor
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+X = rng.normal(size=(20, 3))
+for frame in (pd.DataFrame(X), pd.DataFrame(X).astype("float32"),
+              pd.DataFrame(X).astype({{0: "float32"}}), pd.DataFrame(X * 9).astype("int32"),
+              pd.DataFrame(X).astype("Float32"), pd.DataFrame(X).astype({{0: "Float64"}})):
+    model = MLPRegressor(hidden_layer_sizes=(2,), max_iter=3, random_state=0).fit(frame, X[:, 0])
+    print([(a.dtype, a.sum()) for a in model.coefs_], model.predict(frame)[:2])
+for kind in ("Int64", "boolean", "int8"):
+    y = pd.Series((X[:, 0] > 0).astype(int)).astype(kind)
+    model = MLPClassifier(hidden_layer_sizes=(2,), max_iter=3, random_state=0).fit(X, y)
+    print(model.classes_, model.classes_.dtype, model.predict(X)[:4], model.loss_)
+    try:
+        model.fit(X, y.astype("Int64").where(y > 0))
+    except ValueError as error:
+        print("refused")
+try:
+    model.fit(pd.DataFrame(X).astype("Float64").where(X > 0), y)
+except ValueError as error:
+    print("refused")
+"""
+
+
+def test_frames_are_the_same_without_scikit_learn(tmp_path):
+    pytest.importorskip("pandas")
+    alone, beside = (
+        subprocess.run(
+            *([sys.executable, "-c", FRAMES.format(missing=missing)],),
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        ).stdout
+        for missing in (MISSING["not installed"], "")
+    )  # fmt: skip
+    assert alone == beside
+    assert "float32" in alone
+    assert alone.count("refused") == 4
+
+
 def test_a_broken_scikit_learn_says_so(tmp_path):
     (tmp_path / "sklearn").mkdir()
     (tmp_path / "sklearn" / "__init__.py").write_text("import a_missing_part\n")

@@ -384,3 +384,33 @@ def test_without_scikit_learn_it_is_said(call, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.neural_network", None)
     with pytest.raises(ImportError, match="this needs scikit-learn: pip install scikit-learn"):
         call()
+
+
+@pytest.mark.parametrize("is_fitted", [False, True])
+def test_what_is_asked_of_metadata_routing_is_kept(is_fitted):
+    X, y = make_data("regression")
+    with sklearn.config_context(enable_metadata_routing=True):
+        own = MLPRegressor(max_iter=2).set_fit_request(sample_weight=True, validation_data=True)
+        if is_fitted:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                own.fit(X, y)
+        theirs = own.to_sklearn()
+        again = cbackprop.from_sklearn(theirs)
+        for model in (theirs, again):
+            requests = model.get_metadata_routing()
+            # which the fit of scikit-learn 1.6 does not have
+            assert requests.fit.requests.get("sample_weight", VERSION < (1, 7)) is True
+            assert not requests.fit.requests.get("validation_data")
+            # scikit-learn 1.6 knows the owner's name only
+            assert model._metadata_request.owner in (model, "MLPRegressor")
+
+
+def test_an_activation_that_was_set_later_is_not_the_fitted_models():
+    X, y = make_data("regression")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own = MLPRegressor(hidden_layer_sizes=(6,), activation="logistic", max_iter=3).fit(X, y)
+    theirs = own.set_params(activation="tanh").to_sklearn()
+    assert theirs.activation == "logistic"
+    assert_allclose(theirs.predict(X), own.predict(X), rtol=1e-12)

@@ -276,10 +276,17 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
         Returns
         -------
         y : ndarray of shape (n_samples,) or, multilabel, (n_samples, n_outputs)
+            A CSR matrix if the labels of `fit` were sparse.
         """
         outputs = self._predict_outputs(X)
         decided = decide(outputs, len(self.classes_), self._is_multilabel())
-        return decided if decided.ndim == 2 else self.classes_.take(decided)
+        if decided.ndim == 1:
+            return self.classes_.take(decided)
+        if hasattr(self, "_sparse_labels"):
+            from scipy.sparse import csr_matrix
+
+            return csr_matrix(decided)
+        return decided
 
     def _is_multilabel(self):
         return self.out_activation_ == "logistic" and self.n_outputs_ > 1

@@ -51,6 +51,7 @@ SET_BY_SOME_FITS = (
     "validation_loss_curve_",
     "_no_improvement_count",
     "_optimizer",
+    "_sparse_labels",
 )
 
 
@@ -181,6 +182,7 @@ class _BaseMLP(contract.BaseEstimator):
         # bad arguments must leave the estimator as it was
         seen = type(self).__new__(type(self))
         vars(seen).update(vars(self))
+        sparse_labels = hasattr(self, "_sparse_labels") if going_on else hasattr(y, "toarray")
         X, y = check_data(seen, X, y, going_on)
         if going_on and classes is None:
             classes = getattr(self, "classes_", None)
@@ -190,6 +192,8 @@ class _BaseMLP(contract.BaseEstimator):
         check_solver(self, targets.loss)
         if hasattr(seen, "feature_names_in_"):
             targets.fitted_attributes["feature_names_in_"] = seen.feature_names_in_
+        if sparse_labels:
+            targets.fitted_attributes["_sparse_labels"] = True
         if validation_data is not None:
             validation_data = self._encode_validation_data(validation_data, seen, targets, X)
         random_state = check_random_state(self.random_state)
@@ -458,34 +462,41 @@ class _BaseMLP(contract.BaseEstimator):
         )
 
     def _fit_lbfgs(self, network, X, targets, sample_weight, going_on):
-        optimizer = LBFGS(gtol=float(self.tol), max_evaluations=self.max_fun)
-        losses = train_with_order(
-            network,
-            X,
-            targets.values,
-            optimizer=optimizer,
-            n_epochs=int(self.max_iter),
-            sample_weight=sample_weight,
-            any_sign=True,
-            alpha=float(self.alpha),
-            target_loss=None if self.target_loss is None else float(self.target_loss),
-            max_time=None if self.max_time is None else float(self.max_time),
-            callback=self.callback,
-            n_threads=self.n_threads,
-        )
+        optimizer = LBFGS(gtol=float(self.tol), max_evaluations=int(self.max_fun))
+        progress, interrupted = Progress(), None
+        try:
+            train_with_order(
+                network,
+                X,
+                targets.values,
+                optimizer=optimizer,
+                n_epochs=int(self.max_iter),
+                sample_weight=sample_weight,
+                any_sign=True,
+                alpha=float(self.alpha),
+                target_loss=None if self.target_loss is None else float(self.target_loss),
+                max_time=None if self.max_time is None else float(self.max_time),
+                callback=self.callback,
+                progress=progress,
+                n_threads=self.n_threads,
+            )
+        except KeyboardInterrupt as error:
+            interrupted = error
         self._set_fitted(
             network,
             targets,
             n_iter_=optimizer.n_steps,
             t_=self.t_ if going_on else 0,
-            loss_=float(losses[-1]) if len(losses) else np.inf,  # the time was over
+            loss_=progress.losses[-1] if progress.losses else np.inf,  # the time was over
         )
+        if interrupted is not None:
+            raise interrupted  # as scikit-learn does it, where SciPy's search does not end with it
         reason = {
             "max_evaluations": f"the loss was computed more than max_fun={self.max_fun} times",
             "line search": "no step along the gradient lowers the loss",
         }.get(optimizer.ending)
         if self.n_iter_ == self.max_iter and not self._has_reached_target():
-            reason = f"max_iter={self.max_iter} is reached"
+            reason = f"max_iter={int(self.max_iter)} is reached"
         if reason:
             warnings.warn(
                 f"lbfgs failed to converge after {self.n_iter_} iteration(s): {reason}. More "

@@ -214,6 +214,8 @@ def validate_data(
 
 
 def _as_features(X, name, accept_sparse, dtype):
+    if hasattr(X, "columns"):  # a frame has no type of its own
+        X = _as_numbers(X) if any(map(_is_nullable, X.dtypes)) else np.asarray(X)
     found = getattr(X, "dtype", None)
     if dtype == "numeric":
         found = np.asarray(X).dtype if found is None else found
@@ -252,7 +254,7 @@ def _check_not_empty(array, name):
 def _as_targets(y, n_samples, numeric=False):
     if hasattr(y, "toarray"):
         y = y.toarray()
-    y = _as_array(y, "y", None)
+    y = _as_array(_as_numbers(y) if _is_nullable(getattr(y, "dtype", None)) else y, "y", None)
     if y.ndim == 0:
         raise TypeError(f"Singleton array {y!r} cannot be considered a valid collection.")
     if y.ndim > 2:
@@ -265,6 +267,16 @@ def _as_targets(y, n_samples, numeric=False):
             f"Found input variables with inconsistent numbers of samples: [{n_samples}, {len(y)}]"
         )
     return y
+
+
+def _is_nullable(dtype):
+    """Whether it is a type of pandas' own, of numbers that may be missing"""
+    return hasattr(dtype, "numpy_dtype")
+
+
+def _as_numbers(values):
+    """What scikit-learn makes of those types, whichever it is: float64, NaN where one is missing"""
+    return values.to_numpy(np.float64, na_value=np.nan)
 
 
 def _as_array(values, name, dtype):

@@ -15,7 +15,7 @@ from cbackprop.optimizers import SGD, Adam
 ATTRIBUTES = (
     *("n_features_in_", "feature_names_in_", "n_layers_", "n_outputs_", "out_activation_"),
     *("classes_", "n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_scores_"),
-    *("best_validation_score_", "_no_improvement_count", "_metadata_request"),
+    *("best_validation_score_", "_no_improvement_count"),
 )
 # of a network, by the output activation of the estimator
 LOSSES = {
@@ -114,9 +114,11 @@ def from_sklearn(model: Any) -> MLPClassifier | MLPRegressor:
             f"{type(model).__module__}.{type(model).__qualname__}"
         )
     own = kind(**copy.deepcopy(model.get_params()))
+    _copy_attributes(model, own)
     if not hasattr(model, "coefs_"):
         return own
-    _copy_attributes(model, own)
+    if getattr(getattr(model, "_label_binarizer", None), "sparse_input_", False):
+        own._sparse_labels = True
     own._network = _network_of(model)
     own._partially_fitted = model.n_iter_ == 1
     if hasattr(model, "_optimizer"):
@@ -128,6 +130,18 @@ def _copy_attributes(source, target):
     for name in ATTRIBUTES:
         if name in vars(source):
             setattr(target, name, copy.copy(vars(source)[name]))
+    if "_metadata_request" in vars(source):
+        target._metadata_request = _requests_of(source, target)
+
+
+def _requests_of(source, target):
+    """What the source asks of metadata routing, as far as the target's methods know of it."""
+    requests = target._get_metadata_request()
+    for method, of_target in vars(requests).items():
+        known = getattr(of_target, "_requests", {})
+        asked = getattr(getattr(source._metadata_request, method), "_requests", {})
+        known.update({name: value for name, value in asked.items() if name in known})
+    return requests
 
 
 def _network_of(model):
@@ -192,9 +206,12 @@ def to_sklearn(model):
         )
     theirs.set_params(**{name: copy.deepcopy(given[name]) for name in known})
     theirs._validate_params()  # a value may be known to us only
+    _copy_attributes(model, theirs)
     if not hasattr(model, "_network"):
         return theirs
-    _copy_attributes(model, theirs)
+    # what it was fitted with, whatever has been set since
+    for name in model._network.activation[:1]:
+        theirs.activation = {"sigmoid": "logistic"}.get(name, name)
     arrays = _arrays_of(model._network.parameters.copy(), model._network.layer_sizes)
     n_layers = len(arrays) // 2
     theirs.coefs_, theirs.intercepts_ = arrays[:n_layers], arrays[n_layers:]
@@ -203,6 +220,7 @@ def to_sklearn(model):
     theirs._random_state = check_random_state(theirs.random_state)
     if hasattr(model, "classes_"):
         theirs._label_binarizer = _label_binarizer(model)
+        theirs._label_binarizer.sparse_input_ = hasattr(model, "_sparse_labels")
     if type(getattr(model, "_optimizer", None)) in (SGD, Adam):
         theirs._optimizer = _sklearn_optimizer(model, arrays)
     return theirs

@@ -20,7 +20,7 @@ usage: python -m cbackprop.patch script.py [argument ...]
 Run a program with cbackprop's MLPClassifier and MLPRegressor in the place of scikit-learn's."""
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     """Run a program as ``python`` would with these arguments; the exit code, if it comes back."""
     if arguments[:1] in (["-h"], ["--help"]):
         print(USAGE)
@@ -42,7 +42,7 @@ def main(arguments):
     return 0
 
 
-def run_script(program):
+def run_script(program: str) -> None:
     """What ``python program`` does; `runpy.run_path` has another `sys.argv` or `__file__`."""
     # in the place of the working directory, which `python -m` has put there
     if not getattr(sys.flags, "safe_path", False):

@@ -187,7 +187,7 @@ def _block_of(arrays, dtype):
 # ---- from ours to theirs ----
 
 
-def to_sklearn(model):
+def to_sklearn(model: MLPClassifier | MLPRegressor) -> Any:
     """What `to_sklearn` of the estimators returns."""
     kind = sklearn_classes().get(type(model))
     if kind is None:

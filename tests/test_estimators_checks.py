@@ -3,7 +3,6 @@
 What its own class does not pass in the same run, ours need not pass either.
 """
 
-import os
 import unittest
 import warnings
 
@@ -40,9 +39,6 @@ OF_REGRESSORS = {
     "bayesian regularization": {"solver": "bayesian_regularization"},
     "linear output": {"solver": "rprop", "output_activation": "identity", "target_loss": 1e-9},
 }
-# The others, and the minute that lbfgs takes, are for the full run.
-FULL = "CBACKPROP_TEST_EXAMPLES" in os.environ
-QUICK = ("adam", "sgd, early stopping", "levenberg-marquardt")
 # Few and small epochs: what is asked is the same.
 SMALL = {"hidden_layer_sizes": (10,), "max_iter": 100, "random_state": 0}
 
@@ -53,8 +49,6 @@ def cases():
     for kind in (MLPClassifier, MLPRegressor):
         known = CONFIGURATIONS | (OF_REGRESSORS if kind is MLPRegressor else {})
         for configuration, parameters in known.items():
-            if not (FULL or configuration in QUICK):
-                continue
             for estimator, check in estimator_checks_generator(kind(**SMALL | parameters)):
                 name = f"{kind.__name__}-{configuration}-{check.func.__name__}"
                 found.append(pytest.param(estimator, check, id=name))

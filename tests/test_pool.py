@@ -266,6 +266,8 @@ def test_workers_of_joblib(environment):
             joblib.delayed(network.predict)(X, n_threads=2) for _ in range(8)
         ):
             assert np.array_equal(predicted, expected)
+        # else the next ones are the same
+        joblib.externals.loky.get_reusable_executor().shutdown()
     cores = joblib.Parallel(n_jobs=_cpus.n_cpus(), backend="loky", timeout=TIMEOUT)(
         joblib.delayed(_cpus.n_cpus)() for _ in range(4)
     )

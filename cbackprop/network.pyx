@@ -748,7 +748,7 @@ cdef class Network:
         return restore, (type(self), *parts, checks.checksum(parts)), getattr(self, "__dict__", None)
 
 
-def restore(kind, layer_sizes, activation, output_activation, loss, dtype, parameters, shortcuts, checksum):
+def restore(kind, layer_sizes, activation, output_activation, loss, dtype, parameters, shortcuts=False, checksum=None):
     """A network out of its pickle."""
     cdef Network network = kind.__new__(kind)
     parts = layer_sizes, activation, output_activation, loss, dtype, parameters, shortcuts

@@ -95,12 +95,12 @@ cdef class Optimizer:
 
     def __setstate__(self, state):
         try:
-            *state, found = state
-            parts = self._checked(*state)
+            n_steps, arrays, numbers, *found = state
+            parts = self._checked(n_steps, arrays, numbers)
         except (TypeError, ValueError) as error:
             raise ValueError(f"the pickle of an optimizer is damaged: {error}") from None
-        check_checksum("an optimizer", parts, found)
-        self._remember(*state)
+        check_checksum("an optimizer", parts, found[0] if found else None)
+        self._remember(n_steps, arrays, numbers)
 
     def _remember(self, n_steps, arrays, numbers):
         self.n_steps, self._state = n_steps, arrays

@@ -232,6 +232,7 @@ FIXED = {
     "an object in a list may be missing": ("got NaN at", TypeError, "unsupported operand"),
     "or be a string": (None, TypeError, "can't multiply"),
     "or be a number, to a classifier": (None, TypeError, "not supported for the input types"),
+    "or be one among arrays of objects": (None, TypeError, "loop of ufunc does not support"),
     "nor are losses of missing targets finite": ("y must be finite in float64", None, "None"),
 }
 

@@ -83,29 +83,28 @@ cdef class Optimizer:
         return f"{type(self).__name__}({values})"
 
     def __reduce__(self):
+        values = self._values()
         state = self.n_steps, [array.copy() for array in self._read_state()], self._numbers
-        return type(self), self._values(), (*state, checksum(self._checked(*state)))
+        return type(self), values, (*state, checksum(parts_of(values, *state)))
 
     def _values(self):
+        """What it was made with, as its class takes it"""
         return tuple(getattr(self, name) for name in self._parameter_names)
-
-    def _checked(self, n_steps, arrays, numbers):
-        """What the checksum of a pickle is taken of"""
-        return *self._values(), n_steps, *arrays, *numbers
 
     def __setstate__(self, state):
         try:
             n_steps, arrays, numbers, *found = state
-            parts = self._checked(n_steps, arrays, numbers)
+            parts = parts_of(self._values(), n_steps, arrays, numbers)
         except (TypeError, ValueError) as error:
             raise ValueError(f"the pickle of an optimizer is damaged: {error}") from None
         check_checksum("an optimizer", parts, found[0] if found else None)
         self._remember(n_steps, arrays, numbers)
 
-    def _remember(self, n_steps, arrays, numbers):
+    def _remember(self, n_steps, arrays, numbers=()):
+        """Takes a state; the numbers stay as they are where none are given"""
         self.n_steps, self._state = n_steps, arrays
-        for k in range(N_NUMBERS):
-            self._numbers[k] = numbers[k]
+        for k, number in enumerate(numbers):
+            self._numbers[k] = number
 
     def __eq__(self, other):
         if type(self) is not type(other):
@@ -118,6 +117,11 @@ cdef class Optimizer:
             and all(np.array_equal(mine, theirs) for mine, theirs in zip(self._state, that._state)))
 
     __hash__ = None
+
+
+def parts_of(values, n_steps, arrays, numbers):
+    """What the checksum of a pickle is taken of"""
+    return *values, n_steps, *arrays, *numbers
 
 
 cdef class Descent(Optimizer):

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from processes import run_python
 
 from cbackprop.estimators import (
     ConvergenceWarning,
@@ -283,11 +284,11 @@ for kind in ("Int64", "boolean", "int8"):
     print(model.classes_, model.classes_.dtype, model.predict(X)[:4], model.loss_)
     try:
         model.fit(X, y.astype("Int64").where(y > 0))
-    except ValueError as error:
+    except ValueError:
         print("refused")
 try:
     model.fit(pd.DataFrame(X).astype("Float64").where(X > 0), y)
-except ValueError as error:
+except ValueError:
     print("refused")
 """
 
@@ -295,15 +296,13 @@ except ValueError as error:
 def test_frames_are_the_same_without_scikit_learn(tmp_path):
     pytest.importorskip("pandas")
     alone, beside = (
-        subprocess.run(
-            *([sys.executable, "-c", FRAMES.format(missing=missing)],),
-            cwd=tmp_path, capture_output=True, text=True, check=True,
-        ).stdout
+        run_python("-c", FRAMES.format(missing=missing), cwd=tmp_path)
         for missing in (MISSING["not installed"], "")
-    )  # fmt: skip
-    assert alone == beside
-    assert "float32" in alone
-    assert alone.count("refused") == 4
+    )
+    assert (alone.returncode, beside.returncode) == (0, 0), alone.stderr + beside.stderr
+    assert alone.stdout == beside.stdout
+    assert "float32" in alone.stdout
+    assert alone.stdout.count("refused") == 4
 
 
 def test_a_broken_scikit_learn_says_so(tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-import cbackprop
+from cbackprop import from_sklearn
 from cbackprop.estimators import (
     ConvergenceWarning,
     MLPClassifier,
@@ -593,46 +593,22 @@ def test_one_class_is_always_hit_in_early_stopping():
 def test_sparse_rows_give_scikit_learns_numbers(kind, task, solver):
     X, y = make_data(task)
     X = getattr(sparse, kind)(np.where(X > 0.5, X, 0))
-    own, theirs = (
-        getattr(module, "MLPRegressor" if task in TASKS[:3] else "MLPClassifier")(
-            hidden_layer_sizes=(6,), solver=solver, max_iter=10, random_state=0,
-            **{"loss": "poisson"} if task == "poisson" else {},
-        )
-        for module in (cbackprop, neural_network)
-    )  # fmt: skip
     if solver == "lbfgs" and task == "outputs":
         pytest.skip("its gradient is not the loss's there")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        own.fit(X, y)
-        theirs.fit(X, y)
-    assert own.n_iter_ == theirs.n_iter_
-    for one, other in zip(own.coefs_, theirs.coefs_, strict=True):
-        assert_allclose(one, other, atol=1e-8 * np.abs(other).max())
-    found, expected = own.predict(X), theirs.predict(X)
-    if found.dtype.kind == "f":
-        assert_allclose(found, expected, atol=1e-8 * np.abs(expected).max())
-    else:
-        assert_array_equal(found, expected)
+    assert_same(*fit_pair(*make_pair(task, solver=solver), X, y), X)
 
 
 @pytest.mark.parametrize("kind", ["csr_array", "csc_matrix"])
 def test_sparse_labels_are_predicted_as_such(kind):
     X, y = make_data("labels")
-    own, theirs = (
-        module.MLPClassifier(hidden_layer_sizes=(6,), max_iter=3, random_state=0)
-        for module in (cbackprop, neural_network)
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for labels in (getattr(sparse, kind)(y), y):
-            for model in (own, theirs):
-                model.fit(X, labels)
-                model.partial_fit(X, y)  # what the labels are is seen once
-            found, expected = own.predict(X), theirs.predict(X)
-            assert type(found) is type(expected)
-            assert found.dtype == expected.dtype
-            assert abs(found - expected).sum() == 0
-            assert own.score(X, labels) == theirs.score(X, labels)
-            for model in (own.to_sklearn(), cbackprop.from_sklearn(theirs)):
-                assert type(model.predict(X)) is type(expected)
+    own, theirs = make_pair("labels")
+    for labels in (getattr(sparse, kind)(y), y):
+        fit_pair(own, theirs, X, labels)
+        fit_pair(own, theirs, X, y, "partial_fit")  # what the labels are is seen once
+        found, expected = own.predict(X), theirs.predict(X)
+        assert type(found) is type(expected)
+        assert found.dtype == expected.dtype
+        assert abs(found - expected).sum() == 0
+        assert own.score(X, labels) == theirs.score(X, labels)
+        for model in (own.to_sklearn(), from_sklearn(theirs)):
+            assert type(model.predict(X)) is type(expected)

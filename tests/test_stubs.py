@@ -125,7 +125,7 @@ def test_every_public_module_is_typed():
     page = (ROOT / "docs" / "stability.md").read_text("utf-8")
     (row,) = (line for line in page.splitlines() if line.startswith("| **Python API**"))
     modules = re.search(r"in the modules (.*?), and on", row)[1]
-    names = [f"cbackprop.{name}" for name in re.findall(r"`(\w+)`", modules)]
+    names = [f"cbackprop.{name}" for name in re.findall(r"`([\w.]+)`", modules)]
     assert "cbackprop.pure" in names
     for name in set(names) - STUBS.keys():
         for found in vars(importlib.import_module(name)).values():

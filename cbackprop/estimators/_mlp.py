@@ -490,7 +490,7 @@ class _BaseMLP(contract.BaseEstimator):
             loss_=progress.losses[-1] if progress.losses else np.inf,  # the time was over
         )
         if interrupted is not None:
-            raise interrupted  # as scikit-learn does it, where SciPy's search does not end with it
+            raise interrupted  # scikit-learn's lbfgs lets it through, too
         reason = {
             "max_evaluations": f"the loss was computed more than max_fun={self.max_fun} times",
             "line search": "no step along the gradient lowers the loss",

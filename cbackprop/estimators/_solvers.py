@@ -95,8 +95,7 @@ def new_trainer(estimator):
 
 def renewed(trainer):
     """A trainer of the same kind and parameters that has not trained."""
-    kind, values, *_ = trainer.__reduce__()
-    return kind(*values)
+    return type(trainer)(*trainer._values())
 
 
 def next_trainer(estimator, going_on, incremental):

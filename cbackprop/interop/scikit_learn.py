@@ -26,7 +26,7 @@ LOSSES = {
 }
 
 
-def sklearn_classes():
+def sklearn_classes() -> dict[type, type]:
     """scikit-learn's own classes by ours, whether these have taken their place or not."""
     try:
         from sklearn.neural_network import _multilayer_perceptron as theirs
@@ -171,9 +171,8 @@ def _own_optimizer(theirs, dtype):
     else:
         own = SGD(theirs.learning_rate, momentum=theirs.momentum, nesterov=theirs.nesterov)
         moments = (theirs.velocities,) if theirs.momentum else ()
-    _, _, (_, _, numbers, _) = own.__reduce__()
     n_steps = getattr(theirs, "t", 0)  # scikit-learn's SGD counts none
-    own._remember(n_steps, [_block_of(arrays, dtype) for arrays in moments], numbers)
+    own._remember(n_steps, [_block_of(arrays, dtype) for arrays in moments])
     return own
 
 
@@ -220,7 +219,6 @@ def to_sklearn(model: MLPClassifier | MLPRegressor) -> Any:
     theirs._random_state = check_random_state(theirs.random_state)
     if hasattr(model, "classes_"):
         theirs._label_binarizer = _label_binarizer(model)
-        theirs._label_binarizer.sparse_input_ = hasattr(model, "_sparse_labels")
     if type(getattr(model, "_optimizer", None)) in (SGD, Adam):
         theirs._optimizer = _sklearn_optimizer(model, arrays)
     return theirs
@@ -238,9 +236,11 @@ def _arrays_of(block, layer_sizes):
 def _label_binarizer(model):
     from sklearn.preprocessing import LabelBinarizer
 
-    if model._is_multilabel():
-        return LabelBinarizer().fit(np.eye(model.n_outputs_, dtype=int))
-    return LabelBinarizer().fit(model.classes_)
+    if not model._is_multilabel():
+        return LabelBinarizer().fit(model.classes_)
+    binarizer = LabelBinarizer().fit(np.eye(model.n_outputs_, dtype=int))
+    binarizer.sparse_input_ = hasattr(model, "_sparse_labels")
+    return binarizer
 
 
 def _sklearn_optimizer(model, arrays):

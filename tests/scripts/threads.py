@@ -35,14 +35,13 @@ EXPECTED = trained(1)
 
 
 def train_for_ever(n_threads):
-    """In a daemon thread; it has begun. Returns the network."""
+    """In a daemon thread; it has begun."""
     network = Network((40, 130, 70, 3))
     options = {"n_epochs": FOREVER, "network": network}
     threading.Thread(target=trained, args=(n_threads,), kwargs=options, daemon=True).start()
     time.sleep(0.1)  # not less: a network that is read is not trained
     while not in_training(network):
         time.sleep(0.1)
-    return network
 
 
 def in_training(network):

@@ -85,7 +85,7 @@ cdef class Optimizer:
     def __reduce__(self):
         values = self._values()
         state = self.n_steps, [array.copy() for array in self._read_state()], self._numbers
-        return type(self), values, (*state, checksum(parts_of(values, *state)))
+        return type(self), values, (*state, checksum(_parts_of(values, *state)))
 
     def _values(self):
         """What it was made with, as its class takes it"""
@@ -94,7 +94,7 @@ cdef class Optimizer:
     def __setstate__(self, state):
         try:
             n_steps, arrays, numbers, *found = state
-            parts = parts_of(self._values(), n_steps, arrays, numbers)
+            parts = _parts_of(self._values(), n_steps, arrays, numbers)
         except (TypeError, ValueError) as error:
             raise ValueError(f"the pickle of an optimizer is damaged: {error}") from None
         check_checksum("an optimizer", parts, found[0] if found else None)
@@ -119,7 +119,7 @@ cdef class Optimizer:
     __hash__ = None
 
 
-def parts_of(values, n_steps, arrays, numbers):
+def _parts_of(values, n_steps, arrays, numbers):
     """What the checksum of a pickle is taken of"""
     return *values, n_steps, *arrays, *numbers
 

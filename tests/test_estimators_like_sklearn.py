@@ -372,6 +372,31 @@ def test_labels_of_later_fits_are_checked_as_by_scikit_learn(task, warm_start):
         estimator.partial_fit(X, y, classes=list(classes))
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_one_class_a_row_may_follow_several_labels(method):
+    X, labels = make_data("labels")
+    classes = np.arange(40) % 3
+    ours, theirs = make_pair("labels", warm_start=method == "fit")
+    fit_pair(ours, theirs, X, labels)
+    fit_pair(ours, theirs, X, classes, method)
+    assert_same(ours, theirs, X)
+    if method == "partial_fit":
+        fit_pair(ours, theirs, X, classes % 2, method)  # one is not there
+        assert_same(ours, theirs, X)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_several_labels_may_not_follow_one_class_a_row(method):
+    X, labels = make_data("labels")
+    ours, theirs = make_pair("labels", warm_start=method == "fit")
+    fit_pair(ours, theirs, X, np.arange(40) % 3)
+    for estimator in (ours, theirs):
+        before = estimator.coefs_[0].copy()
+        with pytest.raises(ValueError, match=r"multilabel|several labels a row"):
+            getattr(estimator, method)(X, labels)
+        assert_array_equal(estimator.coefs_[0], before)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_partial_fit_is_for_sgd_and_adam_only(task):
     X, y = make_data(task)

@@ -273,6 +273,11 @@ def test_unknown_validation_labels_and_other_outputs_are_refused():
         MLPRegressor(early_stopping=True).fit(
             X, TARGETS[MLPRegressor], validation_data=(X, X[:, :2])
         )
+    labels, classes = np.eye(3)[np.arange(60) % 3], np.arange(60) % 3
+    labels[0] = 0
+    for y, other in ((labels, classes), (classes, labels)):
+        with pytest.raises(ValueError, match=r"validation_data: y must have .* a row"):
+            MLPClassifier().fit(X, y, validation_data=(X, other))
 
 
 # ---- the validation loss ----

@@ -24,8 +24,7 @@ from sklearn import neural_network
 EXAMPLES = int(os.environ.get("CBACKPROP_TEST_EXAMPLES", "100"))
 KINDS = st.sampled_from([MLPClassifier, MLPRegressor])
 n = N_SAMPLES = 12
-RNG = np.random.default_rng(5)
-FEATURES = RNG.normal(size=(N_SAMPLES, 3))
+FEATURES = np.random.default_rng(5).normal(size=(N_SAMPLES, 3))
 SMALL = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0}
 
 
@@ -70,8 +69,10 @@ ENTRIES = st.sampled_from([np.nan, np.inf, -np.inf, 1e30, 1e300, None, "a", "1.5
 
 @st.composite
 def arrays(draw, shapes, values):
-    """An odd array of one of these shapes; values(shape) are its numbers before it became odd."""
-    array = np.asarray(values(draw(shapes)))
+    """An odd array of one of these shapes; values(rng, shape): its numbers before it became odd."""
+    # a seed that is drawn: hypothesis can repeat it
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    array = np.asarray(values(rng, draw(shapes)))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         if draw(st.integers(0, 2)) == 0:
@@ -152,17 +153,17 @@ Y_SHAPES = st.sampled_from(
 WEIGHT_SHAPES = st.sampled_from([*[(n,)] * 8, (n, 1), (n - 1,), (), (1,), (n, 2)])
 
 
-def features(shape):
-    return RNG.normal(size=shape)
+def features(rng, shape):
+    return rng.normal(size=shape)
 
 
 LABELS = [
-    lambda shape: RNG.integers(0, 2, shape),
-    lambda shape: RNG.integers(0, 3, shape),
-    lambda shape: np.array(["no", "yes"])[RNG.integers(0, 2, shape)],
-    lambda shape: np.ones(shape),
-    lambda shape: RNG.normal(size=shape),
-    lambda shape: RNG.integers(-3, 3, shape) / 2,
+    lambda rng, shape: rng.integers(0, 2, shape),
+    lambda rng, shape: rng.integers(0, 3, shape),
+    lambda rng, shape: np.array(["no", "yes"])[rng.integers(0, 2, shape)],
+    lambda rng, shape: np.ones(shape),
+    features,
+    lambda rng, shape: rng.integers(-3, 3, shape) / 2,
 ]
 TARGETS = st.sampled_from(LABELS).flatmap(lambda values: arrays(Y_SHAPES, values))
 X_ARRAYS = st.one_of(
@@ -179,9 +180,9 @@ Y_ARRAYS = st.one_of(
 WEIGHTS = st.one_of(
     st.none(),
     st.none(),
-    arrays(WEIGHT_SHAPES, lambda shape: np.abs(RNG.normal(size=shape))),
-    arrays(WEIGHT_SHAPES, lambda shape: RNG.normal(size=shape)),
-    arrays(WEIGHT_SHAPES, np.zeros),
+    arrays(WEIGHT_SHAPES, lambda rng, shape: np.abs(features(rng, shape))),
+    arrays(WEIGHT_SHAPES, features),
+    arrays(WEIGHT_SHAPES, lambda rng, shape: np.zeros(shape)),
     st.sampled_from([2.0, 0, -1, True, "w", [1] * n, np.float32(2), np.nan]),
 )
 
@@ -231,6 +232,7 @@ FIXED = {
     "a batch whose weights sum to zero changes nothing": (None, ZeroDivisionError, ""),
     "an object in a list may be missing": ("got NaN at", TypeError, "unsupported operand"),
     "or be a string": (None, TypeError, "can't multiply"),
+    "or be complex": ("not 'complex'", type(None), ""),
     "or be a number, to a classifier": (None, TypeError, "not supported for the input types"),
     "or be one among arrays of objects": (None, TypeError, "loop of ufunc does not support"),
     "nor are losses of missing targets finite": ("y must be finite in float64", None, "None"),

@@ -195,12 +195,19 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _encode_targets(self, y, classes, complete=False):
+    def _encode_targets(self, y, classes, *, complete=False, going_on=False):
         found, multilabel = find_labels(y)
         if classes is None:
             classes = found
         else:
             self._check_known(found, classes, complete)
+        if going_on and multilabel and not self._is_multilabel():
+            raise ValueError(
+                f"y must have one class a row, as before, got several labels a row: shape {y.shape}"
+            )
+        if going_on and not multilabel and self._is_multilabel() and len(classes) > 2:
+            # as scikit-learn: of several labels the one that is the class applies
+            y, multilabel = y[:, np.newaxis] == classes, True
         if multilabel:
             values, n_outputs, strata = y != 0, y.shape[1], None
         else:

@@ -186,7 +186,7 @@ class _BaseMLP(contract.BaseEstimator):
         X, y = check_data(seen, X, y, going_on)
         if going_on and classes is None:
             classes = getattr(self, "classes_", None)
-        targets = self._encode_targets(y, classes, complete=self.warm_start)
+        targets = self._encode_targets(y, classes, complete=self.warm_start, going_on=going_on)
         chosen = output_activation_of(self, targets.output_activation, targets.loss)
         targets = targets._replace(output_activation=chosen)
         check_solver(self, targets.loss)
@@ -241,6 +241,9 @@ class _BaseMLP(contract.BaseEstimator):
             found = self._encode_targets(y, targets.fitted_attributes.get("classes_"))
             if found.n_outputs != targets.n_outputs:
                 raise ValueError(f"y has {found.n_outputs} outputs instead of {targets.n_outputs}")
+            if found.loss != targets.loss:
+                kind = "one class" if targets.loss == "log_loss" else "several labels"
+                raise ValueError(f"y must have {kind} a row, as the data to train on")
             as_finite_numbers(found.values, "y")
             return X, found.values, check_sample_weight(sample_weight, X, np.float64)
         except ValueError as error:

@@ -180,7 +180,7 @@ class MLPRegressor(contract.RegressorMixin, _BaseMLP):
     ):
         self._store_parameters(locals())
 
-    def _encode_targets(self, y, classes, complete=False):
+    def _encode_targets(self, y, classes, *, complete=False, going_on=False):
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         squared_error = self.loss == "squared_error"
         return Targets(

@@ -81,7 +81,7 @@ def train(
         raise ValueError(f"batch_size must be None, for all rows at once, with {optimizer!r}, got {batch_size}")
     cdef Py_ssize_t remaining = checks.as_count("n_epochs", n_epochs)
     training.mean = checks.as_reduction(reduction)
-    training.update.step.alpha = checks.as_number("alpha", alpha)
+    training.update.change.step.alpha = checks.as_number("alpha", alpha)
     training.target_loss = NAN if target_loss is None else checks.as_number("target_loss", target_loss)
     training.tol = NAN if tol is None else checks.as_number("tol", tol)
     endless = isinstance(n_iter_no_change, float) and n_iter_no_change == math.inf
@@ -128,10 +128,11 @@ cdef run(
     cdef list state = optimizer._begin(plan, parameters, &training.update)
     cdef list state_pointers = [Pointer(array, True) for array in state]
     cdef Py_ssize_t n_rows = max(training.batch_size, validation[0].shape[0] if validation else 0)
-    training.fused = training.update.n_states == 0 and training.batch_size <= BLOCK_ROWS and not optimizer.whole_set
+    cdef bint plain = training.update.n_states == 0, sparse = isinstance(data[0], checks.SparseRows)
+    training.fused = training.batch_size <= BLOCK_ROWS and (plain or sparse) and not optimizer.whole_set
     cdef Call call = Call(
         plan, parameters, n_rows, *data, keep_deltas=n_threads > 1 or optimizer.whole_set,
-        n_sums=0 if training.fused and not isinstance(data[0], checks.SparseRows) else n_sums(training.batch_size))
+        n_sums=0 if training.fused and plain else n_sums(training.batch_size), stepping=training.fused and sparse)
     cdef Block private = Block(plan.parameter_rows * training.update.n_states)
     cdef Block best = Block(plan.parameter_rows if training.by_validation else 0)
     cdef Pointer public = Pointer(parameters, True), order_pointer
@@ -145,7 +146,7 @@ cdef run(
     training.public_parameters = public.at
     for k in range(training.update.n_states):
         training.update.public_state[k] = (<Pointer>state_pointers[k]).at
-        training.update.state[k] = private.rows + k * plan.parameter_rows
+        training.update.change.state[k] = private.rows + k * plan.parameter_rows
     if validation:
         training.n_validation = validation[0].shape[0]
         training.validation = call.rows_of(validation)

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from cbackprop._kernels.table cimport Kernels, Loss, SparseRows, Step
+from cbackprop._kernels.table cimport Change, Kernels, Loss, SparseRows
 from cbackprop._memory cimport Block
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch
@@ -72,6 +72,8 @@ cdef class Workspace:
     cdef lanes_t* sample_weight
     cdef lanes_t* scratch
     cdef lanes_t** sums  # gradients of blocks of rows, one for each level of the tree
+    cdef Py_ssize_t first_sum  # sums[0] has the gradients from this one of the private parameters on
+    cdef lanes_t* step_scratch  # for steps on sparse rows, zero
     cdef double[LOSS_PARTS] losses  # of the last block, LOSS_ROWS rows each
     cdef double[LOSS_PARTS] weights
     cdef Py_ssize_t n_parts
@@ -93,10 +95,10 @@ cdef class Workspace:
         self, const Rows* data, const Py_ssize_t* order, Py_ssize_t n_rows, lanes_t* out) noexcept nogil
     cdef void times_output_slope(self, Py_ssize_t n_rows) noexcept nogil
     cdef bint backward(
-        self, const lanes_t* parameters, Py_ssize_t n_rows, const Step* step, lanes_t* out) noexcept nogil
+        self, const lanes_t* parameters, Py_ssize_t n_rows, const Change* change, lanes_t* out) noexcept nogil
     cdef bint add_input_deltas(self, Py_ssize_t k, const lanes_t* parameters, Py_ssize_t n_rows) noexcept nogil
     cdef bint layer_gradients(
-        self, Py_ssize_t k, Py_ssize_t n_rows, Py_ssize_t first, Py_ssize_t last, const Step* step, lanes_t* out,
+        self, Py_ssize_t k, Py_ssize_t n_rows, Py_ssize_t first, Py_ssize_t last, const Change* change, lanes_t* out,
         Watch* watch) noexcept nogil
     cdef Py_ssize_t gradient_tiles(self, Py_ssize_t k) noexcept nogil
     cdef void lie_in(self, Workspace owner, Py_ssize_t first) noexcept nogil

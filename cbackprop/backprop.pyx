@@ -18,7 +18,7 @@ from libc.math cimport INFINITY
 from libc.string cimport memcpy
 
 from cbackprop._kernels.dispatch cimport kernels_for
-from cbackprop._kernels.table cimport IDENTITY, SOFTMAX, SQUARED_ERROR, Kernels, Step, derivative_t
+from cbackprop._kernels.table cimport IDENTITY, PLAIN_SGD, SOFTMAX, SQUARED_ERROR, Change, Kernels, derivative_t
 from cbackprop._memory cimport Block
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
@@ -28,7 +28,7 @@ from cbackprop.dense cimport (
     Layer, deltas_below_panels, describe, forward_panels, gradient_panels, pack_layer, unpack_layer,
 )
 from cbackprop.losses cimport code_of as loss_code
-from cbackprop.sparse cimport sparse_forward_panels, sparse_gradient_panels
+from cbackprop.sparse cimport sparse_forward_panels, sparse_gradient_panels, step_rows
 
 import numpy as np
 
@@ -94,14 +94,15 @@ cdef class Plan:
 
 cdef class Workspace:
     def __cinit__(self, Plan plan, Py_ssize_t n_rows, *, Py_ssize_t n_sums=0, bint keep_deltas=False,
-                  bint input_deltas=False, bint sparse=False):
+                  bint input_deltas=False, bint sparse=False, bint stepping=False):
         """Memory for blocks of up to min(n_rows, BLOCK_ROWS) rows.
 
         n_sums: gradients to be held at a time; 0 where only the forward pass is wanted.
         keep_deltas: the deltas of every layer stay; else those of two layers in turn, unless that needs more memory.
-        sparse: X is; where gradients are wanted n_sums is at least 1.
+        sparse: X is.
+        stepping: its layer takes steps at once, so that no sum has its gradients, and there is one sum at most.
         """
-        cdef Py_ssize_t k, widest = 0, n_layers = plan.n_layers, total, scratch_rows = 0
+        cdef Py_ssize_t k, widest = 0, n_layers = plan.n_layers, total = 0, scratch_rows = 0
         cdef Py_ssize_t input_panels = 0 if sparse else plan.layers[0].in_panels
         self.plan = plan
         self.sparse = sparse
@@ -128,7 +129,10 @@ cdef class Workspace:
             if not plan.layers[k].few:
                 scratch_rows = max(scratch_rows, 2 * plan.kernels.lanes * plan.layers[k].out_panels)
         scratch_rows = min(scratch_rows, plan.kernels.scratch_rows)
-        total = panels * self.stride + weight_rows + scratch_rows + n_sums * plan.parameter_rows
+        if stepping:
+            self.first_sum = plan.layers[0].weights + plan.layers[0].weight_rows
+            total += step_rows(&plan.layers[0])
+        total += panels * self.stride + weight_rows + scratch_rows + n_sums * (plan.parameter_rows - self.first_sum)
         self._block = Block(total)
 
         cdef lanes_t* rows = self._block.rows
@@ -152,8 +156,11 @@ cdef class Workspace:
         self.scratch = rows
         rows += scratch_rows
         for k in range(n_sums):
-            self.sums[k] = rows
-            rows += plan.parameter_rows
+            self.sums[k] = rows - self.first_sum  # as if what comes before were there
+            rows += plan.parameter_rows - self.first_sum
+        self.step_scratch = rows
+        if stepping:
+            rows += step_rows(&plan.layers[0])
         self.input_deltas = rows if input_deltas else NULL
 
     def __dealloc__(self):
@@ -338,7 +345,7 @@ cdef class Workspace:
 
     cdef bint backward(
         self, const lanes_t* parameters, Py_ssize_t n_rows,
-        const Step* step,  # NULL: out becomes the gradients; else out, the parameters themselves, takes a step
+        const Change* change,  # as in `layer_gradients`
         lanes_t* out,
     ) noexcept nogil:
         """deltas[k - 1] := (deltas[k] @ weights[k].T) * f'; gradients of every layer; returns whether to stop"""
@@ -354,7 +361,7 @@ cdef class Workspace:
                 return True
             if self.input_deltas != NULL and self.add_input_deltas(k, parameters, n_rows):
                 return True
-            if out != NULL and self.layer_gradients(k, n_rows, 0, self.gradient_tiles(k), step, out, &self.watch):
+            if out != NULL and self.layer_gradients(k, n_rows, 0, self.gradient_tiles(k), change, out, &self.watch):
                 return True
         return False
 
@@ -380,17 +387,24 @@ cdef class Workspace:
         return self.plan.layers[k].in_panels if self.sparse and k == 0 else self.plan.layers[k].gradient_tiles
 
     cdef bint layer_gradients(
-        self, Py_ssize_t k, Py_ssize_t n_rows, Py_ssize_t first, Py_ssize_t last, const Step* step, lanes_t* out,
+        self, Py_ssize_t k, Py_ssize_t n_rows, Py_ssize_t first, Py_ssize_t last,
+        const Change* change,  # NULL: out becomes the gradients; else out, the parameters themselves, takes a step
+        lanes_t* out,
         Watch* watch,
     ) noexcept nogil:
-        """The gradients of a layer's tiles first to last, or a step along them; returns whether to stop"""
+        """The gradients of a layer's tiles first to last, or a step along them; returns whether to stop
+
+        On dense inputs only the plain rule takes it here; for others sums[0] gets the gradients.
+        """
         if self.sparse and k == 0:
             return sparse_gradient_panels(
                 self.plan.kernels, &self.plan.layers[k], &self.inputs, self.deltas[k], self.stride, n_rows,
-                first, last, step, self.sums[0], out, watch)
+                first, last, change, self.step_scratch, out, watch)
+        if change != NULL and change.rule != PLAIN_SGD:
+            change, out = NULL, self.sums[0]
         return gradient_panels(
             self.plan.kernels, &self.plan.layers[k], self.layer_inputs(k), self.deltas[k], self.stride, n_rows,
-            first, last, step, out, watch)
+            first, last, &change.step if change != NULL else NULL, out, watch)
 
 
 def _columns(name, array):

@@ -136,7 +136,7 @@ cdef class Handle:
         self.workspace = Workspace(plan, max_rows, n_sums=n_sums(max_rows))
         for k in range(training.update.n_states):
             training.update.public_state[k] = (<Pointer>self.pointers[k + 1]).at
-            training.update.state[k] = self.states.rows + k * plan.parameter_rows
+            training.update.change.state[k] = self.states.rows + k * plan.parameter_rows
         training.update.learning_rate = optimizer._learning_rate
         training.plan, training.workspace = plan, self.workspace
         training.team = Team(plan, self.workspace, 1)

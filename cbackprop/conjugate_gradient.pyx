@@ -97,7 +97,7 @@ cdef class ScaledConjugateGradientTraining(WholeSetTraining):
     cdef double epoch(self) noexcept nogil:
         """One iteration: steps 2 to 9 of Møller's algorithm, with his numbers in their places"""
         cdef double* numbers = self.update.numbers
-        cdef lanes_t* direction = self.update.state[0]
+        cdef lanes_t* direction = self.update.change.state[0]
         cdef double square, slope, loss_there, comparison
         if not self.known:
             self.loss = self.descent(self.parameters, self.downhill)
@@ -142,7 +142,7 @@ cdef class ScaledConjugateGradientTraining(WholeSetTraining):
 
     cdef void look_along(self, double square) noexcept nogil:
         """The curvature along the direction, by a difference of gradients"""
-        cdef lanes_t* direction = self.update.state[0]
+        cdef lanes_t* direction = self.update.change.state[0]
         cdef double length = self.sigma / sqrt(square)
         self.combine(1, self.parameters, length, direction, self.there)
         self.descent(self.there, self.downhill_there)
@@ -154,7 +154,7 @@ cdef class ScaledConjugateGradientTraining(WholeSetTraining):
     cdef void move(self, double slope, double loss_there) noexcept nogil:
         """Takes the step, and chooses the next direction"""
         cdef size_t size = self.plan.parameter_rows * sizeof(lanes_t)
-        cdef lanes_t* direction = self.update.state[0]
+        cdef lanes_t* direction = self.update.change.state[0]
         cdef double beta = 0
         self.loss = loss_there
         memcpy(self.parameters, self.there, size)

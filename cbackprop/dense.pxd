@@ -1,6 +1,6 @@
 """One dense layer on panels, as the engine calls it."""
 
-from cbackprop._kernels.table cimport Activation, Kernels, Step
+from cbackprop._kernels.table cimport Activation, Change, Kernels, Step
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch
 
@@ -54,3 +54,7 @@ cdef bint gradient_panels(
     const Kernels* kernels, const Layer* layer,
     const lanes_t* activations, const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t n_rows,
     Py_ssize_t first, Py_ssize_t last, const Step* step, lanes_t* out, Watch* watch) noexcept nogil
+
+cdef bint take_step(
+    const Kernels* kernels, const Change* change, const Step* step, const lanes_t* gradients,
+    Py_ssize_t first, Py_ssize_t n_rows, lanes_t* parameters, Watch* watch) noexcept nogil

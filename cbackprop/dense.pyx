@@ -14,7 +14,7 @@ array([[5., 7., 9.]])
 
 from cbackprop._kernels.dispatch cimport kernels_for
 from cbackprop._kernels.table cimport (
-    IDENTITY, SOFTMAX, Activation, Kernels, Step, activate_t, derivative_t,
+    IDENTITY, MOST_STATES, SOFTMAX, Activation, Change, Kernels, Step, activate_t, derivative_t,
 )
 from cbackprop._memory cimport Block
 from cbackprop._typedefs cimport lanes_t
@@ -29,6 +29,8 @@ ctypedef fused real:
 cdef enum:
     # Multiply-adds in one call of a kernel, so that the clock is looked at often enough.
     WORK_AT_ONCE = 1 << 25
+    # Rows of lanes that are updated between two looks at the clock.
+    ROWS_AT_ONCE = 1 << 18
     # Multiply-adds in the time that a number takes to be copied between main memory's pages.
     WORK_OF_A_COPY = 16
     # and in the time that an activation function takes
@@ -325,6 +327,30 @@ cdef bint gradient_panels(
         kernels.clear_lanes(
             out + layer.weights + (layer.in_panels - 1) * layer.n_out, layer.n_out,
             layer.n_in - (layer.in_panels - 1) * kernels.lanes)
+    return False
+
+
+cdef bint take_step(
+    const Kernels* kernels, const Change* change,
+    const Step* step,  # the change's, or for biases one without alpha
+    const lanes_t* gradients,  # (n_rows,)
+    Py_ssize_t first, Py_ssize_t n_rows,  # of the private parameters; there may be none
+    lanes_t* parameters,  # of the whole network, updated, as is the change's state
+    Watch* watch,
+) noexcept nogil:
+    """The rule's step along the gradients of some parameters; returns whether to stop"""
+    cdef lanes_t* state[MOST_STATES]
+    cdef Py_ssize_t k, rows
+    while n_rows > 0:
+        rows = min(<Py_ssize_t>ROWS_AT_ONCE, n_rows)
+        for k in range(MOST_STATES):
+            state[k] = change.state[k] + first if change.state[k] != NULL else NULL
+        kernels.update[<int>change.rule](gradients, rows, step, state, parameters + first)
+        if interrupted(watch, rows * kernels.lanes):
+            return True
+        gradients += rows
+        first += rows
+        n_rows -= rows
     return False
 
 

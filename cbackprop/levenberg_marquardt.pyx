@@ -134,7 +134,7 @@ cdef class LevenbergMarquardtTraining(Training):
         cdef const Layer* layer
         cdef Py_ssize_t k, i
         cdef double factor = self.update.numbers[<int>BETA] if self.bayesian else 1
-        cdef double alpha = self.update.numbers[<int>ALPHA] if self.bayesian else self.update.step.alpha
+        cdef double alpha = self.update.numbers[<int>ALPHA] if self.bayesian else self.update.change.step.alpha
         cdef double* gradient
         for k in range(self.plan.n_layers):
             layer = &self.plan.layers[k]
@@ -445,7 +445,7 @@ cdef class BayesianRegularization(LevenbergMarquardt):
         return self._numbers[<int>N_EFFECTIVE] if self._numbers[<int>BETA] else None
 
     cdef list _begin(self, Plan plan, object parameters, Update* update):
-        if update.step.alpha != 0:
+        if update.change.step.alpha != 0:
             raise ValueError(
-                f"alpha must be 0 with BayesianRegularization, which finds its own, got {update.step.alpha}")
+                f"alpha must be 0 with BayesianRegularization, which finds its own, got {update.change.step.alpha}")
         return LevenbergMarquardt._begin(self, plan, parameters, update)

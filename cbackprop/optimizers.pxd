@@ -1,5 +1,5 @@
 from cbackprop._guard cimport Guard
-from cbackprop._kernels.table cimport MOST_STATES, Rule, Step
+from cbackprop._kernels.table cimport MOST_STATES, Change
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch
 from cbackprop.backprop cimport Plan
@@ -10,12 +10,10 @@ cdef enum:
 
 cdef struct Update:
     # An optimizer while it trains: what is needed without the GIL.
-    Rule rule
-    Step step
+    Change change
     double learning_rate, epsilon, weight_decay
     Py_ssize_t n_steps
     Py_ssize_t n_states
-    lanes_t* state[MOST_STATES]  # as the private parameters, one behind the other
     double numbers[N_NUMBERS]
     # of the last finished epoch
     Py_ssize_t public_steps

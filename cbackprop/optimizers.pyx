@@ -9,21 +9,16 @@ from libc.string cimport memcpy
 
 from cbackprop._guard cimport ENTERED, REFUSED, Entry, enter_reader, leave_reader
 from cbackprop._kernels.table cimport (
-    ADAM, ADAM_W, MOMENTUM, MOST_STATES, NESTEROV, PLAIN_SGD, RMSPROP, RPROP_IMINUS, RPROP_IPLUS, RPROP_MINUS,
-    RPROP_PLUS, Step,
+    ADAM, ADAM_W, MOMENTUM, NESTEROV, PLAIN_SGD, RMSPROP, RPROP_IMINUS, RPROP_IPLUS, RPROP_MINUS, RPROP_PLUS, Step,
 )
 from cbackprop._typedefs cimport lanes_t
-from cbackprop._watch cimport Watch, interrupted
+from cbackprop._watch cimport Watch
 from cbackprop.backprop cimport Plan
-from cbackprop.dense cimport Layer
+from cbackprop.dense cimport Layer, take_step
 
 import numpy as np
 
 from cbackprop._checks import as_array, as_bool, as_number, check_checksum, checksum, not_finite
-
-cdef enum:
-    # Rows of lanes that are updated between two looks at the clock.
-    ROWS_AT_ONCE = 1 << 18
 
 
 cdef class Optimizer:
@@ -185,8 +180,8 @@ cdef class SGD(Descent):
         return ("velocity",) if self._momentum else ()
 
     cdef list _begin(self, Plan plan, object parameters, Update* update):
-        update.rule = PLAIN_SGD if self._momentum == 0 else NESTEROV if self.nesterov else MOMENTUM
-        update.step.momentum = self._momentum
+        update.change.rule = PLAIN_SGD if self._momentum == 0 else NESTEROV if self.nesterov else MOMENTUM
+        update.change.step.momentum = self._momentum
         return Optimizer._begin(self, plan, parameters, update)
 
 
@@ -245,12 +240,12 @@ cdef class Adam(Descent):
         return self._at("mean_squares")
 
     cdef list _begin(self, Plan plan, object parameters, Update* update):
-        update.rule = ADAM
+        update.change.rule = ADAM
         check_epsilon(self._epsilon, parameters.dtype)
-        update.step.beta_1 = self._beta_1
-        update.step.beta_2 = self._beta_2
-        update.step.epsilon = update.epsilon = self._epsilon
-        update.step.keep = 1
+        update.change.step.beta_1 = self._beta_1
+        update.change.step.beta_2 = self._beta_2
+        update.change.step.epsilon = update.epsilon = self._epsilon
+        update.change.step.keep = 1
         return Optimizer._begin(self, plan, parameters, update)
 
 
@@ -290,7 +285,7 @@ cdef class AdamW(Adam):
 
     cdef list _begin(self, Plan plan, object parameters, Update* update):
         state = Adam._begin(self, plan, parameters, update)
-        update.rule = ADAM_W
+        update.change.rule = ADAM_W
         update.weight_decay = self._weight_decay
         return state
 
@@ -365,12 +360,12 @@ cdef class RMSprop(Descent):
             "mean_squares", *(["mean_gradients"] if self.centered else []), *(["velocity"] if self._momentum else []))
 
     cdef list _begin(self, Plan plan, object parameters, Update* update):
-        update.rule = RMSPROP
+        update.change.rule = RMSPROP
         check_epsilon(self._epsilon, parameters.dtype)
-        update.step.beta_2 = self._beta
-        update.step.epsilon = self._epsilon
-        update.step.momentum = self._momentum
-        update.step.centered = self.centered
+        update.change.step.beta_2 = self._beta
+        update.change.step.epsilon = self._epsilon
+        update.change.step.momentum = self._momentum
+        update.change.step.centered = self.centered
         return Optimizer._begin(self, plan, parameters, update)
 
 
@@ -479,11 +474,11 @@ cdef class Rprop(Optimizer):
         return [sizes, gradients]
 
     cdef list _begin(self, Plan plan, object parameters, Update* update):
-        update.rule = RPROP_RULES[self.variant]
-        update.step.eta_minus = self._eta_minus
-        update.step.eta_plus = self._eta_plus
-        update.step.min_step = self._min_step
-        update.step.max_step = self._max_step
+        update.change.rule = RPROP_RULES[self.variant]
+        update.change.step.eta_minus = self._eta_minus
+        update.change.step.eta_plus = self._eta_plus
+        update.change.step.min_step = self._min_step
+        update.change.step.max_step = self._max_step
         return Optimizer._begin(self, plan, parameters, update)
 
 
@@ -515,16 +510,16 @@ cdef void next_step(Update* update, double scale, double loss) noexcept nogil:
     """Counts a step and fills in what its kernels take; scale: 1 / the batch's weight, or 1; loss: the batch's"""
     cdef double root
     update.n_steps += 1
-    update.step.scale = scale
-    update.step.learning_rate = update.learning_rate
-    if update.rule == ADAM or update.rule == ADAM_W:
-        root = sqrt(1 - power(update.step.beta_2, update.n_steps))
-        update.step.learning_rate *= root / (1 - power(update.step.beta_1, update.n_steps))
-        if update.rule == ADAM_W:
-            update.step.epsilon = update.epsilon * root
-            update.step.keep = 1 - update.learning_rate * update.weight_decay
-    elif update.rule == RPROP_IPLUS:
-        update.step.rose = loss > update.numbers[0]
+    update.change.step.scale = scale
+    update.change.step.learning_rate = update.learning_rate
+    if update.change.rule == ADAM or update.change.rule == ADAM_W:
+        root = sqrt(1 - power(update.change.step.beta_2, update.n_steps))
+        update.change.step.learning_rate *= root / (1 - power(update.change.step.beta_1, update.n_steps))
+        if update.change.rule == ADAM_W:
+            update.change.step.epsilon = update.epsilon * root
+            update.change.step.keep = 1 - update.learning_rate * update.weight_decay
+    elif update.change.rule == RPROP_IPLUS:
+        update.change.step.rose = loss > update.numbers[0]
         update.numbers[0] = loss
 
 
@@ -534,40 +529,26 @@ cdef bint apply(
 ) noexcept nogil:
     """Takes a step of the rows first to last of the private parameters; returns whether to stop"""
     cdef const Layer* layer
-    cdef Step for_biases = update.step
-    cdef Py_ssize_t k, r, end, rows
+    cdef Step for_biases = update.change.step
+    cdef Py_ssize_t k, r
     for_biases.alpha = 0
     for k in range(plan.n_layers):
         layer = &plan.layers[k]
         r = max(first, layer.biases)
-        if r < min(last, layer.weights):
-            change(update, plan, &for_biases, gradients, r, min(last, layer.weights) - r, parameters)
+        if take_step(plan.kernels, &update.change, &for_biases, gradients + r, r, min(last, layer.weights) - r,
+                     parameters, watch):
+            return True
         r = max(first, layer.weights)
-        end = min(last, layer.weights + layer.weight_rows)
-        while r < end:
-            rows = min(<Py_ssize_t>ROWS_AT_ONCE, end - r)
-            change(update, plan, &update.step, gradients, r, rows, parameters)
-            if interrupted(watch, rows * plan.kernels.lanes):
-                return True
-            r += rows
+        if take_step(plan.kernels, &update.change, &update.change.step, gradients + r, r,
+                     min(last, layer.weights + layer.weight_rows) - r, parameters, watch):
+            return True
     return False
-
-
-cdef inline void change(
-    const Update* update, Plan plan, const Step* step, const lanes_t* gradients, Py_ssize_t first, Py_ssize_t n_rows,
-    lanes_t* parameters,
-) noexcept nogil:
-    cdef lanes_t* state[MOST_STATES]
-    cdef Py_ssize_t k
-    for k in range(MOST_STATES):
-        state[k] = update.state[k] + first if k < update.n_states else NULL
-    plan.kernels.update[<int>update.rule](gradients + first, n_rows, step, state, parameters + first)
 
 
 cdef bint pack_state(Update* update, Plan plan, Watch* watch) noexcept nogil:
     """The private state := the public one; returns whether to stop"""
     cdef Py_ssize_t k
     for k in range(update.n_states):
-        if plan.pack(update.public_state[k], update.state[k], watch):
+        if plan.pack(update.public_state[k], update.change.state[k], watch):
             return True
     return False

@@ -1,6 +1,6 @@
 """A first layer whose inputs are sparse rows, as the engine calls it: `dense` with the zeros left out."""
 
-from cbackprop._kernels.table cimport Kernels, SparseRows, Step
+from cbackprop._kernels.table cimport Change, Kernels, SparseRows
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch
 from cbackprop.dense cimport Layer
@@ -13,5 +13,7 @@ cdef bint sparse_forward_panels(
 cdef bint sparse_gradient_panels(
     const Kernels* kernels, const Layer* layer,
     const SparseRows* inputs, const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t n_rows,
-    Py_ssize_t first, Py_ssize_t last, const Step* step, lanes_t* scratch, lanes_t* out,
+    Py_ssize_t first, Py_ssize_t last, const Change* change, lanes_t* scratch, lanes_t* out,
     Watch* watch) noexcept nogil
+
+cdef Py_ssize_t step_rows(const Layer* layer) noexcept nogil

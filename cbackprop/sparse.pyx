@@ -2,10 +2,10 @@
 
 from libc.string cimport memset
 
-from cbackprop._kernels.table cimport PLAIN_SGD, SOFTMAX, Kernels, SparseRows, Step, activate_t
+from cbackprop._kernels.table cimport PLAIN_SGD, SOFTMAX, Change, Kernels, SparseRows, Step, activate_t
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
-from cbackprop.dense cimport Layer, softmax_panels
+from cbackprop.dense cimport Layer, softmax_panels, take_step
 
 cdef enum:
     # Numbers of the inputs that go through one panel in one call, so that the clock is looked at often enough.
@@ -81,41 +81,65 @@ cdef bint sparse_gradient_panels(
     const lanes_t* deltas,  # (out_panels, stride)
     Py_ssize_t stride, Py_ssize_t n_rows,
     Py_ssize_t first, Py_ssize_t last,  # panels of the inputs
-    const Step* step,  # NULL: out becomes the gradients; else it is updated by plain gradient descent
-    lanes_t* scratch,  # as out, for the gradients of a step: zero before and after
+    const Change* change,  # NULL: out becomes the gradients; else out, the parameters themselves, takes a step
+    lanes_t* scratch,  # (step_rows,), for the gradients of a step: zero before and after
     lanes_t* out,  # as the private parameters of the whole network
     Watch* watch,
 ) noexcept nogil:
     """out := inputs.T @ deltas and deltas.sum(axis=0), or one step along them; returns whether to stop
 
-    The biases belong to the first panel.
+    A step is taken panel by panel of the outputs. The biases belong to the first panel of the inputs.
     """
     cdef Py_ssize_t first_column = first * kernels.lanes, last_column = min(last * kernels.lanes, layer.n_in)
-    cdef Py_ssize_t p, first_row, rows = last_column - first_column
-    cdef lanes_t* gradients = out if step == NULL else scratch
+    cdef Py_ssize_t p, rows = last_column - first_column, before = first_column  # within a panel of the outputs
+    cdef lanes_t* gradients = scratch
+    cdef Py_ssize_t panel = layer.weights
     if first == last:
         return False
     if layer.few:
-        rows = (last - first) * layer.n_out
+        rows, before = (last - first) * layer.n_out, first * layer.n_out
     for p in range(layer.out_panels):
-        first_row = layer.weights + (first * layer.n_out if layer.few else p * layer.n_in + first_column)
-        if step == NULL:
-            memset(out + first_row, 0, rows * sizeof(lanes_t))
+        if change == NULL:
+            gradients = out + panel
+            memset(gradients + before, 0, rows * sizeof(lanes_t))
         if sparse_gradient_panel(kernels, layer, inputs, deltas + p * stride, n_rows, first_column, last_column,
-                                 gradients + layer.weights + p * layer.n_in, watch):
+                                 gradients, watch):
             return True
-        if step != NULL and step.alpha == 0 and n_numbers(inputs, n_rows) < layer.n_in:
-            kernels.sparse_step(
-                inputs, n_rows, first_column, last_column, layer.n_out, layer.few, step,
-                scratch + layer.weights + p * layer.n_in, out + layer.weights + p * layer.n_in)
-        elif step != NULL:
-            kernels.update[<int>PLAIN_SGD](scratch + first_row, rows, step, NULL, out + first_row)
-            memset(scratch + first_row, 0, rows * sizeof(lanes_t))
+        if change != NULL and change.rule == PLAIN_SGD and change.step.alpha == 0 and (
+                n_numbers(inputs, n_rows) < layer.n_in):
+            kernels.sparse_step(inputs, n_rows, first_column, last_column, layer.n_out, layer.few, &change.step,
+                                scratch, out + panel)
+        elif change != NULL:
+            if take_step(kernels, change, &change.step, scratch + before, panel + before, rows, out, watch):
+                return True
+            memset(scratch + before, 0, rows * sizeof(lanes_t))
         if interrupted(watch, WORK_OF_A_NUMBER * kernels.lanes * rows):
             return True
-    if first == 0:
-        kernels.bias_gradients(deltas, stride, layer.out_panels, n_rows, step, out + layer.biases)
-    return False
+        panel += layer.n_in
+    return first == 0 and sparse_bias_gradients(kernels, layer, deltas, stride, n_rows, change, scratch, out, watch)
+
+
+cdef Py_ssize_t step_rows(const Layer* layer) noexcept nogil:
+    """Rows of scratch for a step: the weights' gradients of a panel of the outputs, then the biases'"""
+    return layer.weight_rows // layer.out_panels + layer.out_panels
+
+
+cdef bint sparse_bias_gradients(
+    const Kernels* kernels, const Layer* layer, const lanes_t* deltas, Py_ssize_t stride, Py_ssize_t n_rows,
+    const Change* change, lanes_t* scratch, lanes_t* out, Watch* watch,  # as in `sparse_gradient_panels`
+) noexcept nogil:
+    """out := deltas.sum(axis=0), or one step along it; returns whether to stop"""
+    cdef Step step
+    cdef lanes_t* gradients = out + layer.biases
+    if change != NULL:
+        # no other thread's columns are there
+        gradients = scratch + layer.weight_rows // layer.out_panels
+    kernels.bias_gradients(deltas, stride, layer.out_panels, n_rows, NULL, gradients)
+    if change == NULL:
+        return False
+    step = change.step
+    step.alpha = 0
+    return take_step(kernels, change, &step, gradients, layer.biases, layer.out_panels, out, watch)
 
 
 cdef bint sparse_gradient_panel(

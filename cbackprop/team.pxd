@@ -2,7 +2,7 @@
 
 cimport cython
 
-from cbackprop._kernels.table cimport Step
+from cbackprop._kernels.table cimport Change
 from cbackprop._threads cimport Threads, job_t
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch
@@ -29,7 +29,7 @@ cdef class Team:
     cdef const Rows* data
     cdef const Py_ssize_t* order
     cdef Py_ssize_t n_rows
-    cdef const Step* step
+    cdef const Change* change
     cdef const Update* update
     cdef const lanes_t* source
     cdef lanes_t* out
@@ -40,7 +40,7 @@ cdef class Team:
         double* loss, double* weight) noexcept nogil
     cdef void rows_share(self, Py_ssize_t share, Py_ssize_t n_shares) noexcept nogil
     cdef bint gradients(
-        self, const lanes_t* parameters, Py_ssize_t n_rows, const Step* step, lanes_t* out) noexcept nogil
+        self, const lanes_t* parameters, Py_ssize_t n_rows, const Change* change, lanes_t* out) noexcept nogil
     cdef void gradients_share(self, Py_ssize_t share, Py_ssize_t n_shares) noexcept nogil
     cdef bint sum_losses(
         self, const lanes_t* parameters, const Rows* data, Py_ssize_t n_rows, double* loss, double* weight

@@ -7,7 +7,7 @@ never divided, so its order does not depend on the number of threads; the losses
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 
-from cbackprop._kernels.table cimport SQUARED_ERROR, Step
+from cbackprop._kernels.table cimport SQUARED_ERROR, Change
 from cbackprop._threads cimport Threads, job_t, n_callers
 from cbackprop._typedefs cimport lanes_t
 from cbackprop._watch cimport Watch, interrupted
@@ -107,13 +107,13 @@ cdef class Team:
 
     cdef bint gradients(
         self, const lanes_t* parameters, Py_ssize_t n_rows,
-        const Step* step,  # NULL: out becomes the gradients; else out, the parameters themselves, takes a step
+        const Change* change,  # as in `Workspace.layer_gradients`
         lanes_t* out,
     ) noexcept nogil:
         """The gradients of every layer, after `block`; returns whether to stop"""
         if self.n_shares == 1:
-            return self.workspace.backward(parameters, n_rows, step, out)
-        self.step, self.out = step, out
+            return self.workspace.backward(parameters, n_rows, change, out)
+        self.change, self.out = change, out
         return self.run(self.n_shares, gradients_job, <void*>self)
 
     cdef void gradients_share(self, Py_ssize_t share, Py_ssize_t n_shares) noexcept nogil:
@@ -131,7 +131,7 @@ cdef class Team:
                     k, self.n_rows,
                     n_tiles * share // n_shares if layer.biases < before else tiles_before(layer, first),
                     n_tiles * (share + 1) // n_shares if layer.biases < before else tiles_before(layer, last),
-                    self.step, self.out, self.watches[share]):
+                    self.change, self.out, self.watches[share]):
                 return
 
     cdef bint sum_losses(
@@ -218,14 +218,14 @@ cdef class Team:
             first += rows
 
     cdef bint take_step(self, const Update* update, lanes_t* parameters) noexcept nogil:
-        """The optimizer's step along sums[0], of every layer's parameters; returns whether to stop"""
+        """The optimizer's step along sums[0], of all parameters that it has; returns whether to stop"""
         self.update, self.out = update, parameters
         return self.run(self.n_shares, step_job, <void*>self)
 
     cdef void step_share(self, Py_ssize_t share, Py_ssize_t n_shares) noexcept nogil:
-        apply(self.update, self.plan, self.workspace.sums[0], self.plan.parameter_rows * share // n_shares,
-              self.plan.parameter_rows * (share + 1) // n_shares, self.out,
-              self.watches[share])
+        cdef Py_ssize_t first = self.workspace.first_sum, rows = self.plan.parameter_rows - first
+        apply(self.update, self.plan, self.workspace.sums[0], first + rows * share // n_shares,
+              first + rows * (share + 1) // n_shares, self.out, self.watches[share])
 
     cdef bint run(self, Py_ssize_t n_shares, job_t job, void* context) noexcept nogil:
         """Does all shares of a job; returns whether to stop"""

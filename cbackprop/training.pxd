@@ -63,7 +63,7 @@ cdef class Training:
     cdef Py_ssize_t n_bad_epochs
     cdef bint finished  # there is nothing to gain any more, an `epoch` found
     cdef bint adaptive  # divide the learning rate where training would end
-    cdef bint fused  # one block and the plain rule: the step is taken where the gradients are computed
+    cdef bint fused  # one block, and the plain rule or sparse rows: steps are taken where gradients are computed
     cdef bint online  # row by row in the kernel for the smallest networks
     cdef Online job  # for that kernel
     cdef Py_ssize_t job_rows  # in one call, at most

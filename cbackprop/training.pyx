@@ -202,11 +202,11 @@ cdef class Training:
         self.update.public_steps = self.update.n_steps
         memcpy(self.update.public_numbers, self.update.numbers, sizeof(self.update.numbers))
         if self.kept == NULL:
-            self.publish(self.parameters, self.update.state[0])
+            self.publish(self.parameters, self.update.change.state[0])
         else:
             memcpy(self.kept, self.parameters, size)
             if self.update.n_states > 0:
-                memcpy(self.kept + self.plan.parameter_rows, self.update.state[0], self.update.n_states * size)
+                memcpy(self.kept + self.plan.parameter_rows, self.update.change.state[0], self.update.n_states * size)
 
     cdef void publish(self, const lanes_t* parameters, const lanes_t* states) noexcept nogil:
         cdef Py_ssize_t k
@@ -250,7 +250,7 @@ cdef class Training:
         return (
             self.batch_size == 1 and not self.workspace.sparse and self.is_smallest()
             and self.plan.loss == SQUARED_ERROR and self.data.sample_weight == NULL
-            and self.update.rule == PLAIN_SGD and self.update.step.alpha == 0)
+            and self.update.change.rule == PLAIN_SGD and self.update.change.step.alpha == 0)
 
     cdef void describe_job(self) noexcept nogil:
         """What all calls of the kernel for the smallest networks share"""
@@ -296,15 +296,16 @@ cdef class Training:
             return 0
         scale = 1 / weight if self.mean else 1
         loss *= scale * self.loss_scale
-        if self.update.step.alpha != 0:
+        if self.update.change.step.alpha != 0:
             loss += scale * self.penalty(self.parameters)
         if not isfinite(loss):
             return loss
         next_step(&self.update, scale, loss)
-        if self.fused:
-            self.team.gradients(self.parameters, n_rows, &self.update.step, self.parameters)
-        else:
-            self.team.take_step(&self.update, self.parameters)
+        if self.fused and (
+                self.team.gradients(self.parameters, n_rows, &self.update.change, self.parameters)
+                or self.update.change.rule == PLAIN_SGD):
+            return loss
+        self.team.take_step(&self.update, self.parameters)
         return loss
 
     cdef double penalty(self, const lanes_t* parameters) noexcept nogil:
@@ -315,7 +316,7 @@ cdef class Training:
         for k in range(self.plan.n_layers):
             weights = parameters + self.plan.layers[k].weights
             total += self.plan.kernels.dot(weights, weights, self.plan.layers[k].weight_rows)
-        return 0.5 * self.update.step.alpha * total
+        return 0.5 * self.update.change.step.alpha * total
 
     cdef void draw(self) noexcept nogil:
         """The next epoch's order, ahead of `run`"""

@@ -29,7 +29,7 @@ cdef class WholeSetTraining(Training):
             self.combine_rows(
                 -scale, sums + layer.biases, 0, at + layer.biases, layer.bias_rows, out + layer.biases)
             self.combine_rows(
-                -scale, sums + layer.weights, -scale * self.update.step.alpha, at + layer.weights,
+                -scale, sums + layer.weights, -scale * self.update.change.step.alpha, at + layer.weights,
                 layer.weight_rows, out + layer.weights)
         return (self.loss_scale * loss + self.penalty(at)) / (weight if self.mean else 1)
 

@@ -52,6 +52,12 @@ cdef struct Step:
     double eta_minus, eta_plus, min_step, max_step
     bint rose  # the loss, since the last step
 
+cdef struct Change:
+    # A rule, its next step, and what it remembers.
+    Rule rule
+    Step step
+    lanes_t* state[MOST_STATES]  # each as the private parameters; NULL beyond those that the rule has
+
 
 ctypedef void (*activate_t)(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil
 ctypedef void (*derivative_t)(

@@ -1,4 +1,4 @@
-"""Are the type stubs true, and do mypy and pyright accept the examples of the documentation?
+"""Are the type stubs true, and do mypy and pyright accept the examples and those of the documentation?
 
     python tools/check_types.py
 
@@ -8,6 +8,7 @@ Looks at the cbackprop that this Python has installed; needs mypy and pyright.
 import doctest
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,9 @@ def modules_with_stubs():
 
 
 def write_examples(folder):
-    """One program for each page; examples that end in an error are left out."""
+    """Those of `examples/`, and a program for each page; what ends in an error there is left out."""
+    for path in (ROOT / "examples").glob("*.py"):
+        shutil.copy(path, folder)
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = page.read_text("utf-8")
         shown = [e.source for e in doctest.DocTestParser().get_examples(text) if not e.exc_msg]

@@ -10,6 +10,7 @@
 #   no-compiler     installing the sdist without one says what to install
 #   debian-3.14     Debian's Python 3.14, in a root of its own from a newer suite (needs root and debootstrap)
 #   free-threaded   a free-threaded Python 3.13, built from Debian's source package
+#   thread-sanitizer  the same built --with-thread-sanitizer runs tools/thread_sanitizer.sh, an hour's work
 #   aarch64         cross-compiled; the kernels' tests and the bits of whole networks under qemu-user
 # and without any all of them are done. The first argument may be a folder to keep what was made: --keep=FOLDER.
 # Debian's packages are taken from where this machine takes its own. Needs GCC, a package index and, by part,
@@ -148,13 +149,26 @@ debian_3_14() { # its C library is newer than this machine's: it runs in a root 
     )
 }
 
+python_from_source() { # PREFIX [configure's argument ...]: a free-threaded Python, and its source in PREFIX/source
+    mkdir -p "$1/source"
+    (cd "$1/source" && debian "$(dpkg --print-architecture)" trixie deb-src source --download-only --tar-only python3.13 \
+        && tar xf python3.13_*.orig.tar.* --strip-components=1 \
+        && ./configure -q --disable-gil --prefix="$1" "${@:2}" >/dev/null && make -s -j"$(nproc)" >make.log 2>&1 \
+        && make -s install >install.log 2>&1)
+}
+
+thread_sanitizer() {
+    local python=$WORK/sanitized/bin/python3.13t
+    python_from_source "$WORK/sanitized" --with-thread-sanitizer
+    # what is known of Python itself
+    export TSAN_OPTIONS="suppressions=$WORK/sanitized/source/Tools/tsan/suppressions_free_threading.txt"
+    "$python" -m pip install -q --only-binary=:all: 'numpy==2.3.5' 'setuptools>=77' 'Cython>=3.1' pytest hypothesis
+    "$TREE/tools/thread_sanitizer.sh" "$python"
+}
+
 free_threaded() {
     local python=$WORK/nogil/bin/python3.13t folder=$WORK/free-threaded
-    mkdir -p "$WORK/source"
-    (cd "$WORK/source" && debian "$(dpkg --print-architecture)" trixie deb-src source --download-only --tar-only python3.13 \
-        && tar xf python3.13_*.orig.tar.* && cd Python-3.13* \
-        && ./configure -q --disable-gil --prefix="$WORK/nogil" >/dev/null && make -s -j"$(nproc)" >make.log 2>&1 \
-        && make -s install >install.log 2>&1)
+    python_from_source "$WORK/nogil"
     build_wheel "$python" "$folder"
     # the newest hypothesis is compiled, and there is no wheel of it for this Python
     test_wheel "$python" "$folder" 'numpy==2.3.5' --only-binary=:all: pytest hypothesis mpmath
@@ -200,7 +214,7 @@ aarch64() {
 }
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(pythons same-bytes no-compiler debian-3.14 free-threaded aarch64)
+[ $# -gt 0 ] || parts=(pythons same-bytes no-compiler debian-3.14 free-threaded thread-sanitizer aarch64)
 for part in "${parts[@]}"; do
     step "$part"
     case $part in
@@ -214,6 +228,7 @@ for part in "${parts[@]}"; do
         no-compiler) no_compiler ;;
         debian-3.14) debian_3_14 ;;
         free-threaded) free_threaded ;;
+        thread-sanitizer) thread_sanitizer ;;
         aarch64) aarch64 ;;
         *) echo "no part is called $part" >&2 && exit 2 ;;
     esac

@@ -62,7 +62,7 @@ class Server(socketserver.ThreadingMixIn, WSGIServer):
 
 
 class Handler(WSGIRequestHandler):
-    def log_message(self, *_):
+    def log_message(self, format, *args):
         pass
 
     def address_string(self):
@@ -143,7 +143,7 @@ def measure(n_workers, n_clients=4, n_requests=500):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="A web service that answers predictions.")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--measure", action="store_true", help="ask it from four clients")

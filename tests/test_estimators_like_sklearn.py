@@ -310,6 +310,17 @@ def test_a_validation_set_that_is_too_small_is_refused(task, parameters):
     assert not hasattr(make_pair(task)[0], "coefs_")
 
 
+@pytest.mark.parametrize("task", ["regression", "classes"])
+def test_rows_held_back_of_which_none_counts_are_named(task, monkeypatch):
+    """scikit-learn: a ZeroDivisionError, or scores that are NaN where the loss is not finite."""
+    monkeypatch.setattr(_mlp, "split_rows", lambda *_: (np.arange(4, 40), np.arange(4)))
+    X, y = make_data(task)
+    model, _ = make_pair(task, early_stopping=True)
+    with pytest.raises(ValueError, match="zero for every row held back"):
+        model.fit(X, y, np.arange(40) > 3)
+    assert not hasattr(model, "coefs_")
+
+
 @pytest.mark.parametrize("where", ["X", "y", "sample_weight"])
 def test_bad_rows_that_are_held_back_are_found(where, monkeypatch):
     monkeypatch.setattr(_mlp, "split_rows", lambda *_: (np.arange(4, 40), np.arange(4)))

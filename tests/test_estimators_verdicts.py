@@ -225,6 +225,7 @@ def pair(kind, **changes):
 # and words of scikit-learn's.
 FIXED = {
     "losses that are not finite end training": ("training diverged in epoch", None, ""),
+    "so do scores that are NaN": ("it has no score", type(None), ""),
     "so do weights that are NaN": ("sample_weight must be finite", None, ""),
     "poisson losses of negative targets are NaN": ("y must be >= 0 for poisson", None, ""),
     "warm starts keep the number of outputs": ("cannot be trained further", None, ""),

@@ -370,6 +370,10 @@ class _BaseMLP(contract.BaseEstimator):
             self._report_end(incremental)
 
     def _make_validation(self, X, values, sample_weight, score, going_on):
+        if sample_weight is not None and not sample_weight.any():
+            raise ValueError(
+                "sample_weight is zero for every row held back for validation: it has no score"
+            )
         sample_weight = checks.as_weights(sample_weight, X.dtype, X.shape[0], any_sign=True)
 
         def score_network(network):

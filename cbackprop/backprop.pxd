@@ -73,7 +73,7 @@ cdef class Workspace:
     cdef lanes_t* scratch
     cdef lanes_t** sums  # gradients of blocks of rows, one for each level of the tree
     cdef Py_ssize_t first_sum  # sums[0] has the gradients from this one of the private parameters on
-    cdef lanes_t* step_scratch  # for steps on sparse rows, zero
+    cdef lanes_t* step_scratch  # for steps on sparse rows
     cdef double[LOSS_PARTS] losses  # of the last block, LOSS_ROWS rows each
     cdef double[LOSS_PARTS] weights
     cdef Py_ssize_t n_parts

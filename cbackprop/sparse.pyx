@@ -82,7 +82,7 @@ cdef bint sparse_gradient_panels(
     Py_ssize_t stride, Py_ssize_t n_rows,
     Py_ssize_t first, Py_ssize_t last,  # panels of the inputs
     const Change* change,  # NULL: out becomes the gradients; else out, the parameters themselves, takes a step
-    lanes_t* scratch,  # (step_rows,), for the gradients of a step: zero before and after
+    lanes_t* scratch,  # (step_rows,), for the gradients of a step; the weights' are zero before and after
     lanes_t* out,  # as the private parameters of the whole network
     Watch* watch,
 ) noexcept nogil:

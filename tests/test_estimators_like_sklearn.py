@@ -396,6 +396,19 @@ def test_one_class_a_row_may_follow_several_labels(method):
         assert_same(ours, theirs, X)
 
 
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_classes_without_a_label_apply_to_no_output(n_labels):
+    X, labels = make_data("labels")
+    ours, theirs = make_pair("labels")
+    for estimator in (ours, theirs):
+        estimator.partial_fit(X, labels[:, :n_labels], classes=range(5))
+        estimator.partial_fit(X, np.arange(40) % 5)
+    assert_same(ours, theirs, X)
+    if n_labels == 2:  # scikit-learn: each column of the network has the other's targets, too
+        with pytest.raises(ValueError, match="cannot be trained further"):
+            ours.partial_fit(X, np.arange(40) % 2)
+
+
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_several_labels_may_not_follow_one_class_a_row(method):
     X, labels = make_data("labels")

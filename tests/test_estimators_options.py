@@ -278,6 +278,11 @@ def test_unknown_validation_labels_and_other_outputs_are_refused():
     for y, other in ((labels, classes), (classes, labels)):
         with pytest.raises(ValueError, match=r"validation_data: y must have .* a row"):
             MLPClassifier().fit(X, y, validation_data=(X, other))
+    model = MLPClassifier((5,), warm_start=True, max_iter=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for y in (labels, classes):  # as labels of which one applies
+            model.fit(X, y, validation_data=(X, y))
 
 
 # ---- the validation loss ----

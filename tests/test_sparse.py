@@ -31,7 +31,7 @@ OPTIMIZERS = {
     "adam": lambda: Adam(0.01),
     "adam_w": lambda: AdamW(0.01, weight_decay=0.1),
     "rmsprop": lambda: RMSprop(0.001, momentum=0.5, centered=True),
-    "rprop": lambda: Rprop("minus"),
+    **{name: lambda name=name: Rprop(name) for name in ("minus", "plus", "iminus")},
 }
 N_SAMPLES = 320
 
@@ -329,11 +329,9 @@ def test_memory_grows_with_the_numbers():
     for call, copies in [
         (lambda: network.predict(X), 1),
         (lambda: network.loss_value(X, y), 1),
-        (
-            lambda: network.loss_and_gradient(X, y),
-            4,
-        ),  # the gradients of two blocks, and what is returned
-        # then come the gradient of one panel, and Adam's means twice
+        # then come the gradients of two blocks, and what is returned
+        (lambda: network.loss_and_gradient(X, y), 4),
+        # or the gradient of one panel, and Adam's means twice
         (lambda: network.train(X, y, optimizer=SGD(0.1), batch_size=100), 1.5),
         (lambda: network.train(X, y, optimizer=Adam(), batch_size=100), 5.5),
     ]:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Races between threads: tools/thread_sanitizer.sh [PYTHON]
-# The engine, compiled for ThreadSanitizer in a copy of the tree, runs the tests of threads and those of the contract.
+# The engine, compiled for ThreadSanitizer in a copy of the tree, runs the tests of threads, owners, the pool, the
+# contract and the C table.
 # Every report is printed, and fails. The interpreter may be an ordinary one: ThreadSanitizer then sees the locks of the
 # C library, and so the GIL, but not what Python itself reads and writes. It looks into that, too, with a Python that was
 # configured --with-thread-sanitizer (`tools/test_wheels.sh thread-sanitizer` builds a free-threaded one).

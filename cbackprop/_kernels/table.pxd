@@ -56,7 +56,8 @@ cdef struct Change:
     # A rule, its next step, and what it remembers.
     Rule rule
     Step step
-    lanes_t* state[MOST_STATES]  # each as the private parameters; NULL beyond those that the rule has
+    # each as the private parameters, one behind the other; NULL beyond those that the rule has
+    lanes_t* state[MOST_STATES]
 
 
 ctypedef void (*activate_t)(lanes_t* rows, Py_ssize_t n_rows) noexcept nogil

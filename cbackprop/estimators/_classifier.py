@@ -205,9 +205,14 @@ class MLPClassifier(contract.ClassifierMixin, _BaseMLP):
             raise ValueError(
                 f"y must have one class a row, as before, got several labels a row: shape {y.shape}"
             )
-        if going_on and not multilabel and self._is_multilabel() and len(classes) > 2:
-            # as scikit-learn: of several labels the one that is the class applies
-            y, multilabel = y[:, np.newaxis] == classes, True
+        if (
+            going_on
+            and not multilabel
+            and self._is_multilabel()
+            and (len(found) > 2 or self.n_outputs_ > 2)
+        ):
+            # as scikit-learn: of several labels the one that is the class applies, if there is one
+            y, multilabel = y[:, np.newaxis] == np.arange(self.n_outputs_), True
         if multilabel:
             values, n_outputs, strata = y != 0, y.shape[1], None
         else:

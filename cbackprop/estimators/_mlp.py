@@ -110,11 +110,11 @@ class _BaseMLP(contract.BaseEstimator):
                 "appropriate arguments before using this estimator."
             )
 
-    def _encode_targets(self, y, classes, complete=False):
+    def _encode_targets(self, y, classes, *, complete=False, going_on=False):
         """Targets of y, an array of shape (n_samples,) or (n_samples, more than one).
 
         `classes` are those that are known before, or None; a regressor has none. `complete`: y
-        must have all of them.
+        must have all of them. `going_on`: the network is the fitted one, with its outputs.
         """
         raise NotImplementedError
 
@@ -195,7 +195,9 @@ class _BaseMLP(contract.BaseEstimator):
         if sparse_labels:
             targets.fitted_attributes["_sparse_labels"] = True
         if validation_data is not None:
-            validation_data = self._encode_validation_data(validation_data, seen, targets, X)
+            validation_data = self._encode_validation_data(
+                validation_data, seen, targets, X, going_on
+            )
         random_state = check_random_state(self.random_state)
         if going_on:
             network = self._network_to_go_on(targets)
@@ -217,7 +219,7 @@ class _BaseMLP(contract.BaseEstimator):
             )
         return self
 
-    def _encode_validation_data(self, data, seen, targets, X_train):
+    def _encode_validation_data(self, data, seen, targets, X_train, going_on):
         """(X, values, sample_weight) for a network that is trained on X_train and `targets`.
 
         `seen`: an estimator that has seen the columns of the data to train on.
@@ -238,7 +240,8 @@ class _BaseMLP(contract.BaseEstimator):
                 X = X if isinstance(X_train, np.ndarray) else type(X_train)(X)
             elif isinstance(X_train, np.ndarray):
                 X = X.toarray()
-            found = self._encode_targets(y, targets.fitted_attributes.get("classes_"))
+            classes = targets.fitted_attributes.get("classes_")
+            found = self._encode_targets(y, classes, going_on=going_on)
             if found.n_outputs != targets.n_outputs:
                 raise ValueError(f"y has {found.n_outputs} outputs instead of {targets.n_outputs}")
             if found.loss != targets.loss:

@@ -1,4 +1,4 @@
-"""Are the type stubs true, and do mypy and pyright accept the examples and those of the documentation?
+"""Are the type stubs true, and do mypy and pyright accept all examples?
 
     python tools/check_types.py
 
@@ -27,7 +27,7 @@ def modules_with_stubs():
 
 
 def write_examples(folder):
-    """Those of `examples/`, and a program for each page; what ends in an error there is left out."""
+    """Those of `examples/`, and a program for each page, without what ends in an error there."""
     for path in (ROOT / "examples").glob("*.py"):
         shutil.copy(path, folder)
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):

@@ -10,7 +10,7 @@
 #   no-compiler     installing the sdist without one says what to install
 #   debian-3.14     Debian's Python 3.14, in a root of its own from a newer suite (needs root and debootstrap)
 #   free-threaded   a free-threaded Python 3.13, built from Debian's source package
-#   thread-sanitizer  the same built --with-thread-sanitizer runs tools/thread_sanitizer.sh, an hour's work
+#   thread-sanitizer  the same built --with-thread-sanitizer runs tools/thread_sanitizer.sh
 #   aarch64         cross-compiled; the kernels' tests and the bits of whole networks under qemu-user
 # and without any all of them are done. The first argument may be a folder to keep what was made: --keep=FOLDER.
 # Debian's packages are taken from where this machine takes its own. Needs GCC, a package index and, by part,

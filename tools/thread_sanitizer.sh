@@ -27,7 +27,7 @@ leave_out=(
     --deselect tests/test_threads.py::test_an_interrupt_is_seen_within_100_ms
 )
 preload=$(gcc -print-file-name=libtsan.so)
-if "$python" -c 'import sysconfig, sys; sys.exit("thread-sanitizer" not in sysconfig.get_config_var("CONFIG_ARGS"))'; then
+if "$python" -c 'import sysconfig, sys; sys.exit("thread-sanitizer" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""))'; then
     preload=
 fi
 # to files, for pytest and the tests keep what processes print; and all of them, not the first one only

@@ -27,16 +27,22 @@ cdef class Call:
     """One call on its way through the engine: workspace, packed parameters, pointers into the caller's arrays."""
 
     def __cinit__(
-        self, Plan plan, parameters, Py_ssize_t n_rows, X, targets=None, classes=None, sample_weight=None, **kwargs
+        self, Plan plan, parameters, Py_ssize_t n_rows, X, targets=None, classes=None, sample_weight=None, *,
+        Workspace workspace=None, Block packed=None, **kwargs
     ):
-        """`parameters`: the public ones; the others as `Network.loss_value` takes them, checked."""
-        self.workspace = Workspace(plan, n_rows, sparse=isinstance(X, checks.SparseRows), **kwargs)
+        """`parameters`: the public ones; X to sample_weight as `Network.loss_value` takes them, checked.
+
+        workspace, packed: memory to be used; without them it is made, the workspace with kwargs.
+        """
+        self.workspace = workspace
+        if workspace is None:
+            self.workspace = Workspace(plan, n_rows, sparse=isinstance(X, checks.SparseRows), **kwargs)
         self.workspace.watch.poll = poll_signals
         self.workspace.watch.context = <void*>self
         self.float_mode = float_mode()
         self.arrays = [Pointer(parameters)]
         self.data = self.rows_of((X, targets, classes, sample_weight))
-        self.parameters = Block(plan.parameter_rows)
+        self.parameters = Block(plan.parameter_rows) if packed is None else packed
         cdef const char* public = (<Pointer>self.arrays[0]).at
         with nogil:
             flush_denormals()

@@ -18,7 +18,7 @@ typedef void (*cbackprop_job)(void *context, ptrdiff_t share, ptrdiff_t n_shares
 
 typedef struct { ptrdiff_t n_threads; } cbackprop_team;
 
-static cbackprop_team *cbackprop_hire(ptrdiff_t n_threads) { (void)n_threads; return NULL; }
+static void cbackprop_hire(cbackprop_team *team, ptrdiff_t n_threads) { (void)n_threads; team->n_threads = 1; }
 static void cbackprop_dismiss(cbackprop_team *team) { (void)team; }
 static int cbackprop_is_left(const cbackprop_team *team) { (void)team; return 0; }
 static void cbackprop_give(
@@ -191,12 +191,9 @@ static int cbackprop_watch_forks(void) {
 
 /* ---- teams ---- */
 
-/* As many threads as can be had, up to n_threads; NULL: none but the caller. */
-static cbackprop_team *cbackprop_hire(ptrdiff_t n_threads) {
+/* As many threads as can be had, up to n_threads. */
+static void cbackprop_hire(cbackprop_team *team, ptrdiff_t n_threads) {
     cbackprop_worker *worker;
-    cbackprop_team *team = malloc(sizeof(cbackprop_team));
-    if (!team)
-        return NULL;
     team->n_threads = 1;
     team->workers = NULL;
     pthread_mutex_lock(&cbackprop_pool.mutex);
@@ -212,7 +209,6 @@ static cbackprop_team *cbackprop_hire(ptrdiff_t n_threads) {
         team->n_threads++;
     }
     pthread_mutex_unlock(&cbackprop_pool.mutex);
-    return team;
 }
 
 /* Its workers go back to the pool. */
@@ -228,7 +224,6 @@ static void cbackprop_dismiss(cbackprop_team *team) {
             free(worker);
     }
     pthread_mutex_unlock(&cbackprop_pool.mutex);
-    free(team);
 }
 
 /* Whether this is a child of the process that hired the team, and its threads are not here. */

@@ -1,12 +1,14 @@
 """A team of threads, and how many threads of the process compute."""
 
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+
 from cbackprop._float_mode cimport float_mode, set_float_mode  # no-cython-lint: for _threads.h
 from cbackprop._watch cimport WORK_BETWEEN_LOOKS, Watch, cbackprop_set_flag, interrupted
 
 cdef extern from "_threads.h" nogil:
     ctypedef struct cbackprop_team:
         Py_ssize_t n_threads
-    cbackprop_team* cbackprop_hire(Py_ssize_t n_threads) noexcept
+    void cbackprop_hire(cbackprop_team* team, Py_ssize_t n_threads) noexcept
     void cbackprop_dismiss(cbackprop_team* team) noexcept
     bint cbackprop_is_left(const cbackprop_team* team) noexcept
     void cbackprop_give(cbackprop_team* team, Py_ssize_t n_shares, job_t job, void* context) noexcept
@@ -24,13 +26,19 @@ if cbackprop_watch_forks():
 cdef class Threads:
     def __cinit__(self, Py_ssize_t n_threads):
         """Up to n_threads; fewer where the system does not give so many."""
-        cdef cbackprop_team* team = cbackprop_hire(n_threads) if n_threads > 1 else NULL
-        self._team = team
-        self.n_threads = team.n_threads if team != NULL else 1
+        self.n_threads = 1
+        if n_threads > 1:
+            # small enough for Python's allocator to have it at hand
+            self._team = PyMem_Malloc(sizeof(cbackprop_team))
+            if self._team == NULL:
+                raise MemoryError(f"no memory for {n_threads} threads")
+            cbackprop_hire(<cbackprop_team*>self._team, n_threads)
+            self.n_threads = (<cbackprop_team*>self._team).n_threads
 
     def __dealloc__(self):
         if self._team != NULL:
             cbackprop_dismiss(<cbackprop_team*>self._team)
+            PyMem_Free(self._team)
 
     cdef Py_ssize_t n_here(self) noexcept nogil:
         """How many threads `run` may use: one in a child of the process that borrowed them"""

@@ -18,8 +18,10 @@ from cbackprop.backprop cimport BLOCK_ROWS, Plan, n_sums
 from cbackprop.derivatives cimport (
     INPUTS, PARAMETERS, PREACTIVATIONS, HessianProduct, NormalEquations, Variables, derive_blocks,
 )
-from cbackprop.predicting cimport predict_blocks, predict_directly
+from cbackprop.predicting cimport Memory, predict_blocks, predict_directly
 from cbackprop.team cimport Team
+
+from collections import deque
 
 import numpy as np
 
@@ -110,6 +112,7 @@ cdef class Network:
     cdef readonly bint shortcuts
     cdef object _parameters
     cdef list _weights, _biases
+    cdef object _idle  # a deque: Memory of predictions into arrays, one for each that there was at a time
     cdef Plan _plan
     cdef Guard _guard
     cdef object __weakref__
@@ -155,6 +158,7 @@ cdef class Network:
         self._plan = Plan(
             self.layer_sizes, (*self.activation, self.output_activation), self.loss, self.dtype, self.shortcuts)
         self._weights, self._biases = [], []
+        self._idle = deque()  # for threads, as a list is, and without a reallocation
         start = 0
         for n_in, n_out in shapes:
             self._weights.append(self._parameters[start:start + n_in * n_out].reshape(n_in, n_out))
@@ -234,7 +238,8 @@ cdef class Network:
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
         out : array of shape (n_samples, n_outputs), optional
-            C-contiguous, in the network's dtype; overwritten and returned.
+            C-contiguous, in the network's dtype; overwritten and returned. What memory a call with it takes, the
+            network keeps for the next one.
         n_threads : int or None
             As in `train`.
 
@@ -256,22 +261,33 @@ cdef class Network:
         if given is not None and isinstance(X, np.ndarray) and np.may_share_memory(X, out):
             X = X.copy()
         n_threads, n_cpus = as_n_threads(n_threads, self._work(X, X.shape[0], 1))
-        self._layer_by_layer(X, [out], len(self.layer_sizes) - 1, n_threads, n_cpus)
+        if given is None or isinstance(X, checks.SparseRows):
+            self._layer_by_layer(X, [out], len(self.layer_sizes) - 1, n_threads, n_cpus)
+        else:
+            memory = self._take_memory(X.shape[0])
+            self._layer_by_layer(X, [out], len(self.layer_sizes) - 1, n_threads, n_cpus, memory)
+            self._idle.append(memory)
         return out
 
     cdef _predict_directly(self, X, Pointer rows, out):
         """`predict` for a few rows, of which nothing is packed; None if `out` is not as it must be"""
         cdef Py_ssize_t n_rows = rows.n_rows(), n_outputs = self._plan.layers[self._plan.n_layers - 1].n_out
-        cdef lanes_t[2 * ON_THE_STACK] memory
-        cdef lanes_t* panels = memory
+        cdef lanes_t[2 * ON_THE_STACK] on_the_stack
+        cdef lanes_t* panels = on_the_stack
+        cdef Memory memory = None
         cdef Block block
-        if out is None:
+        cdef bint given = out is not None
+        if not given:
             out = np.empty((n_rows, n_outputs), self.dtype)
         cdef Pointer target = matrix_of(out, self.dtype, n_outputs, True)
         if target is None or target.n_rows() != n_rows or target.shares_memory(rows):
             return None
         if self._plan.widest > ON_THE_STACK:
-            block = Block(2 * self._plan.widest)
+            if given:
+                memory = self._take_memory(1)
+                block = memory.rows
+            else:
+                block = Block(2 * self._plan.widest)
             panels = block.rows
         cdef bint leave = self._enter_reader(), good
         try:
@@ -282,9 +298,22 @@ cdef class Network:
         finally:
             if leave:
                 leave_reader(&self._guard)
+        if memory is not None:
+            self._idle.append(memory)
         if not good:
             raise checks.not_finite("X", X)
         return out
+
+    cdef Memory _take_memory(self, Py_ssize_t n_rows):
+        """For a prediction of so many dense rows: what an earlier one left, if it is enough"""
+        cdef Memory memory = None
+        try:
+            memory = self._idle.pop()
+        except IndexError:  # the first one, or others are under way
+            pass
+        if memory is None or memory.workspace.stride < min(n_rows, <Py_ssize_t>BLOCK_ROWS):
+            memory = Memory(self._plan, n_rows)
+        return memory
 
     def activations(self, X):
         """The activations of every layer.
@@ -305,23 +334,24 @@ cdef class Network:
         return [X.astype(self.dtype).tocsr(), *outs] if sparse else outs
 
     cdef _layer_by_layer(
-        self, X, list outs, Py_ssize_t first_layer, Py_ssize_t n_threads, Py_ssize_t n_cpus
+        self, X, list outs, Py_ssize_t first_layer, Py_ssize_t n_threads, Py_ssize_t n_cpus, Memory memory=None
     ):
         """outs[k] := activations of layer first_layer + k"""
         cdef bint leave = self._enter_reader()
         cdef Py_ssize_t k, n_rows = X.shape[0]
         cdef Call call
         cdef Team team
-        cdef Block addresses = Block(len(outs))
-        cdef char** targets = <char**>addresses.rows
         try:
-            call = Call(self._plan, self._parameters, n_rows, X)
-            team = Team(self._plan, call.workspace, n_threads, n_cpus, n_rows=n_rows)
+            if memory is None:
+                memory = Memory(self._plan, n_rows, isinstance(X, checks.SparseRows))
+            call = Call(self._plan, self._parameters, n_rows, X, workspace=memory.workspace, packed=memory.rows)
+            team = Team(self._plan, call.workspace, n_threads, n_cpus,
+                        n_rows=call.workspace.stride, helpers=memory.helpers)
             pointers = [Pointer(out, True) for out in outs]
             for k in range(len(outs)):
-                targets[k] = (<Pointer>pointers[k]).at
+                memory.outs[k] = (<Pointer>pointers[k]).at
             with nogil:
-                predict_blocks(team, call.parameters.rows, &call.data, n_rows, first_layer, targets)
+                predict_blocks(team, call.parameters.rows, &call.data, n_rows, first_layer, memory.outs)
             call.check(X, None, None)
         finally:
             if leave:

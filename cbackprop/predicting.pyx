@@ -1,13 +1,29 @@
 """Outputs of a network: of a few rows by its parameters as they are, of many in blocks."""
 
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport uint64_t
 
 from cbackprop._float_mode cimport flush_denormals, set_float_mode
+from cbackprop._memory cimport Block
 from cbackprop._threads cimport enter_callers, leave_callers
 from cbackprop._typedefs cimport lanes_t
 from cbackprop.backprop cimport BLOCK_ROWS, Plan, Rows, Workspace
 from cbackprop.dense cimport Layer, forward_directly
 from cbackprop.team cimport Team, n_parts, rows_of
+
+
+cdef class Memory:
+    def __cinit__(self, Plan plan, Py_ssize_t n_rows, bint sparse=False):
+        """For up to n_rows rows of X; for any number if that is BLOCK_ROWS or more"""
+        self.rows = Block(max(plan.parameter_rows, 2 * plan.widest))
+        self.workspace = Workspace(plan, n_rows, sparse=sparse)
+        self.helpers = []
+        self.outs = <char**>PyMem_Calloc(plan.n_layers + 1, sizeof(char*))
+        if self.outs == NULL:
+            raise MemoryError(f"no memory for {plan.n_layers} layers")
+
+    def __dealloc__(self):
+        PyMem_Free(self.outs)
 
 
 cdef bint predict_directly(

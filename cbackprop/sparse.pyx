@@ -133,7 +133,7 @@ cdef bint sparse_bias_gradients(
     cdef lanes_t* gradients = out + layer.biases
     if change != NULL:
         # no other thread's columns are there
-        gradients = scratch + layer.weight_rows // layer.out_panels
+        gradients = scratch + step_rows(layer) - layer.out_panels
     kernels.bias_gradients(deltas, stride, layer.out_panels, n_rows, NULL, gradients)
     if change == NULL:
         return False

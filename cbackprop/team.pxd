@@ -19,8 +19,8 @@ cdef class Team:
     cdef Threads threads
     cdef Py_ssize_t n_threads
     cdef Py_ssize_t n_cpus  # to be shared with other callers; 0: the threads were asked for
-    cdef list _workspaces
-    cdef void** workspaces  # (n_threads,), the same
+    cdef list _helpers  # the other threads' workspaces
+    cdef void** workspaces  # (n_threads,), everybody's
     cdef Watch** watches  # (n_threads,), theirs
     cdef Py_ssize_t n_shares  # of the block in work
     cdef bint losses_only  # no gradients of the block will be asked for

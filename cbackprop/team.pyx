@@ -24,12 +24,13 @@ cdef enum:
 
 cdef class Team:
     def __cinit__(self, Plan plan, Workspace workspace, Py_ssize_t n_threads, Py_ssize_t n_cpus=0, *,
-                  Py_ssize_t n_rows=0):
+                  Py_ssize_t n_rows=0, list helpers=None):
         """workspace: with the deltas of every layer, if n_threads > 1
 
         n_cpus: to be shared with whoever else computes, so that a call may use fewer threads than it has; 0: all of
         them are used.
         n_rows: for blocks of up to so many rows, each thread gets memory of its own.
+        helpers: the workspaces of the threads but the first; those that are wanting are made, and stay in the list.
         """
         cdef Py_ssize_t share
         cdef Workspace helper
@@ -43,13 +44,14 @@ cdef class Team:
         self.watches = <Watch**>PyMem_Calloc(self.n_threads, sizeof(Watch*))
         if self.workspaces == NULL or self.watches == NULL:
             raise MemoryError(f"no memory for {self.n_threads} threads")
-        self._workspaces = [workspace]
+        self._helpers = helpers if helpers is not None else []
         self.workspaces[0] = <void*>workspace
         self.watches[0] = &workspace.watch
         for share in range(1, self.n_threads):
-            helper = Workspace(plan, n_rows, sparse=workspace.sparse)
+            if share > len(self._helpers):
+                self._helpers.append(Workspace(plan, n_rows, sparse=workspace.sparse))
+            helper = self._helpers[share - 1]
             helper.watch.leader = &workspace.watch
-            self._workspaces.append(helper)
             self.workspaces[share] = <void*>helper
             self.watches[share] = &helper.watch
 

@@ -116,6 +116,35 @@ class TestOut:
         with pytest.raises(error, match=rf"out.*{re.escape(found)}"):
             network.predict(X[:2], out=out)
 
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(
+        layer_sizes=st.sampled_from([(6, 9, 3), (6, 1100, 3), (6, 9, 700)]),
+        shortcuts=st.booleans(),
+        calls=st.lists(
+            st.tuples(
+                st.sampled_from([1, 8, 9, 40, 255, 256, 257, 600]),
+                st.sampled_from([None, 1, 2, 3]),
+                st.booleans(),
+            ),
+            min_size=2,
+            max_size=6,
+        ),
+    )
+    def test_calls_follow_each_other(self, layer_sizes, shortcuts, calls):
+        """In the memory that an earlier one left, with other parameters, and after an error."""
+        network, X = make(layer_sizes, shortcuts=shortcuts)
+        X = np.tile(X, (15, 1))
+        for n_rows, n_threads, bad in calls:
+            out = np.empty((n_rows, layer_sizes[-1]))
+            if bad:
+                rows = X[:n_rows].copy()
+                rows[-1, -1] = np.nan
+                with pytest.raises(ValueError, match="X"):
+                    network.predict(rows, out, n_threads=n_threads)
+            network.predict(X[:n_rows], out, n_threads=n_threads)
+            assert out.tobytes() == network.predict(X[:n_rows]).tobytes()
+            network.parameters *= 0.9
+
     def test_nothing_is_allocated(self):
         network, X = make((6, 200, 100))
         X, out = X[:1], np.empty((1, 100))

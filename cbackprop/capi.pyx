@@ -149,8 +149,8 @@ cdef class Handle:
         self.rows = Block(plan.layers[0].in_panels + plan.layers[0].out_panels)
         if self.smallest:
             training.describe_job()
+            training.job.learning_rate = training.update.learning_rate
             self.job = self.question = training.job
-            self.job.task, self.question.task = ROW, OUTPUT
             self.job.X_before, self.job.deltas = self.rows.rows, self.rows.rows + plan.layers[0].in_panels
         plan.pack(training.public_parameters, self.parameters.rows, &self.workspace.watch)
         pack_state(&training.update, plan, &self.workspace.watch)
@@ -202,7 +202,7 @@ cdef class Handle:
         cdef double output
         self.settle()
         self.question.X = <const lanes_t*>X
-        output = self.plan.kernels.online(&self.question)
+        output = self.plan.kernels.online[<int>OUTPUT](&self.question)
         if output != output:
             return False
         if self.plan.itemsize == sizeof(float):
@@ -219,11 +219,15 @@ cdef class Handle:
 
     cdef int online_step(self, const void* X, const void* y, double* loss) noexcept nogil:
         """`step` for one row by the kernel for the smallest networks; `settle` ends it"""
+        cdef uint64_t mode = flush_denormals()
+        cdef double found
         self.job.X, self.job.y = <const lanes_t*>X, <const lanes_t*>y
-        self.job.learning_rate = self.training.update.learning_rate
-        loss[0] = self.plan.kernels.online(&self.job)
-        if not isfinite(loss[0]):
-            return self.cause(X, y, 1)
+        found = self.plan.kernels.online[<int>ROW](&self.job)
+        set_float_mode(mode)
+        if loss != NULL:
+            loss[0] = found
+        if not isfinite(found):
+            return self.cause(self.job.X, self.job.y, 1)
         self.waiting = True
         self.training.update.n_steps += 1
         return CBACKPROP_OK
@@ -237,9 +241,7 @@ cdef class Handle:
     cdef void settle(self) noexcept nogil:
         """The first weights take the last row's step, if they wait for it"""
         if self.waiting:
-            self.job.task = LAST_STEP
-            self.plan.kernels.online(&self.job)
-            self.job.task = ROW
+            self.plan.kernels.online[<int>LAST_STEP](&self.job)
             self.waiting = False
 
     cdef int train(
@@ -459,6 +461,7 @@ cdef int set_learning_rate(cbackprop_network* network, double learning_rate) noe
         return CBACKPROP_BAD_NUMBER
     (<Handle><void*>network).settle()
     (<Handle><void*>network).training.update.learning_rate = learning_rate
+    (<Handle><void*>network).job.learning_rate = learning_rate
     return CBACKPROP_OK
 
 
@@ -497,14 +500,13 @@ cdef int step(
     cdef int code
     if network == NULL or X == NULL or y == NULL:
         return CBACKPROP_NULL_POINTER
+    if n_rows == 1 and sample_weight == NULL and (<Handle><void*>network).online:
+        return (<Handle><void*>network).online_step(X, y, loss)
     if n_rows < 1 or n_rows > (<Handle><void*>network).max_rows:
         return CBACKPROP_BAD_SIZE
     mode = flush_denormals()
-    if n_rows == 1 and sample_weight == NULL and (<Handle><void*>network).online:
-        code = (<Handle><void*>network).online_step(X, y, &found)
-    else:
-        data = rows_at(X, y, sample_weight)
-        code = (<Handle><void*>network).step(&data, n_rows, &found)
+    data = rows_at(X, y, sample_weight)
+    code = (<Handle><void*>network).step(&data, n_rows, &found)
     set_float_mode(mode)
     if loss != NULL:
         loss[0] = found

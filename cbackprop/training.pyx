@@ -8,7 +8,7 @@ from libc.stdint cimport UINT32_MAX, uint64_t
 from libc.string cimport memcpy
 
 from cbackprop._float_mode cimport flush_denormals, set_float_mode
-from cbackprop._kernels.table cimport IDENTITY, PLAIN_SGD, SQUARED_ERROR
+from cbackprop._kernels.table cimport IDENTITY, PLAIN_SGD, ROWS, SQUARED_ERROR
 from cbackprop._threads cimport enter_callers, leave_callers
 from cbackprop._watch cimport interrupted, is_late
 from cbackprop.backprop cimport NO_FAULT, Rows
@@ -276,7 +276,7 @@ cdef class Training:
                 rest = self.workspace.rows_from(&self.data, first)
             self.job.X, self.job.y = rest.X, rest.y
             self.job.order = self.order + first if self.order != NULL else NULL
-            total += self.plan.kernels.online(&self.job)
+            total += self.plan.kernels.online[<int>ROWS](&self.job)
             if interrupted(&self.workspace.watch, self.job.n_rows * (self.job.n_in + 8) * 32):
                 return 0
             first += self.job.n_rows

@@ -22,11 +22,11 @@ KERNELS = [
     *("sparse_gradients", "sparse_few_gradients", "sparse_step"),
     *("gather", "gather_numbers", "gather_classes", "scatter", "pack_few", "unpack_few"),
     *("clear_lanes", "add_rows", "combine", "dot", "scale_rows", "largest", "all_finite"),
-    *("cholesky_rows", "solve_upper", "online", "log", "log1p", "fma_peak"),
+    *("cholesky_rows", "solve_upper", "log", "log1p", "fma_peak"),
 ]
-# Before them: three numbers, then the activations, their derivatives and tangents, the losses and
-# the rules.
-N_ENTRIES = 3 + 7 + 7 + 7 + 4 + 10 + len(KERNELS)
+# Before them: three numbers, then the activations, their derivatives and tangents, the losses, the
+# rules, and the tasks of the smallest networks.
+N_ENTRIES = 3 + 7 + 7 + 7 + 4 + 10 + 4 + len(KERNELS)
 CAPSULE = b"cbackprop._kernels"
 
 

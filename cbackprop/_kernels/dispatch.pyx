@@ -95,11 +95,12 @@ cdef _check(module, capsule):
         "clear_lanes": <size_t>kernels.clear_lanes, "add_rows": <size_t>kernels.add_rows,
         "combine": <size_t>kernels.combine, "dot": <size_t>kernels.dot,
         "largest": <size_t>kernels.largest, "all_finite": <size_t>kernels.all_finite,
-        "online": <size_t>kernels.online, "log": <size_t>kernels.log, "log1p": <size_t>kernels.log1p,
+        "log": <size_t>kernels.log, "log1p": <size_t>kernels.log1p,
         "fma_peak": <size_t>kernels.fma_peak,
     }
     for k in range(4):
         entries[f"loss {k}"] = <size_t>kernels.loss[k]
+        entries[f"online {k}"] = <size_t>kernels.online[k]
     for k in range(10):
         entries[f"update {k}"] = <size_t>kernels.update[k]
     for k in range(1, 6):  # identity and softmax have no passes

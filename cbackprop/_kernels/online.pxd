@@ -8,11 +8,11 @@ from libc.math cimport NAN
 
 from cbackprop._kernels.passes cimport times_slope, value
 from cbackprop._kernels.simd cimport (
-    LANES, ONES, VECTOR_LANES, VECTORS, real_t, vec, vfirst, vfma, vfold, vfold_everywhere, vload, vload_first, vset,
-    vstore,
+    LANES, ONES, VECTOR_LANES, VECTORS, assume, real_t, vec, vfirst, vfma, vfold, vfold_everywhere, vload, vload_first,
+    vset, vstore,
 )
 from cbackprop._kernels.table cimport (
-    IDENTITY, OUTPUT, RELU, ROW, ROWS, SIGMOID, SOFTSIGN, TANH, Activation, Online,
+    IDENTITY, LAST_STEP, OUTPUT, RELU, ROW, ROWS, SIGMOID, SOFTSIGN, TANH, Activation, Online, Task,
 )
 
 
@@ -25,10 +25,15 @@ cdef inline void first_layer(
     real_t* weights,  # updated
     vec* a,  # updated: the biases become the preactivations
 ) noexcept nogil:
-    """The vectors of hidden units in groups, whose sums and deltas the registers hold"""
+    """The vectors of hidden units in groups, whose sums and deltas the registers hold
+
+    With one group the compiler must know that there are inputs, or else the sums go by the stack after the loop: a
+    quarter of a `ROW`'s time. With more they go there anyway, and it does better when it does not know.
+    """
     cdef vec factor, factor_before, updated
     cdef real_t* target
     cdef Py_ssize_t i, v, first
+    assume(n_vectors > 4 or n_in > 0)
     for first in range(0, n_vectors, 4):
         for i in range(n_in):
             factor, factor_before = vset(x[i]), vset(x_before[i])
@@ -212,6 +217,7 @@ cdef inline double output_of_row(Activation f, Py_ssize_t n_vectors, const Onlin
     cdef Py_ssize_t i, v
     for v in range(n_vectors):
         a[v] = vload(<const real_t*>job.biases + v * VECTOR_LANES)
+    assume(n_vectors > 4 or job.n_in > 0)  # as in `first_layer`
     for i in range(job.n_in):
         factor = vset(x[i])
         check = vfma(vset(0), factor, check)
@@ -223,35 +229,51 @@ cdef inline double output_of_row(Activation f, Py_ssize_t n_vectors, const Onlin
     return vfirst(factor) if vfirst(check) == 0 else <real_t>NAN
 
 
-cdef inline double in_registers(Activation f, Py_ssize_t n_vectors, const Online* job) noexcept nogil:
-    if job.task == ROWS:
+cdef inline double of_vectors(Task task, Activation f, Py_ssize_t n_vectors, const Online* job) noexcept nogil:
+    if task == ROWS:
         return online_rows(f, n_vectors, job)
-    if job.task == ROW:
+    if task == ROW:
         return online_row(f, n_vectors, job)
-    return output_of_row(f, n_vectors, job) if job.task == OUTPUT else last_step(n_vectors, job)
+    return output_of_row(f, n_vectors, job) if task == OUTPUT else last_step(n_vectors, job)
 
 
-cdef inline double online_panels(Activation f, const Online* job) noexcept nogil:
+cdef inline double of_panels(Task task, Activation f, const Online* job) noexcept nogil:
     # the smallest leave half of a panel alone
     if job.n_hidden <= VECTOR_LANES and VECTORS > 1:
-        return in_registers(f, 1, job)
+        return of_vectors(task, f, 1, job)
     if job.n_hidden <= LANES:
-        return in_registers(f, VECTORS, job)
+        return of_vectors(task, f, VECTORS, job)
     if job.n_hidden <= 2 * LANES:
-        return in_registers(f, 2 * VECTORS, job)
+        return of_vectors(task, f, 2 * VECTORS, job)
     if job.n_hidden <= 3 * LANES:
-        return in_registers(f, 3 * VECTORS, job)
-    return in_registers(f, 4 * VECTORS, job)
+        return of_vectors(task, f, 3 * VECTORS, job)
+    return of_vectors(task, f, 4 * VECTORS, job)
 
 
-cdef inline double online(const Online* job) noexcept nogil:
-    """The job's task, with its constants"""
+cdef inline double of_activation(Task task, const Online* job) noexcept nogil:
+    """A task, with its constants"""
     if job.activation == SIGMOID:
-        return online_panels(SIGMOID, job)
+        return of_panels(task, SIGMOID, job)
     if job.activation == TANH:
-        return online_panels(TANH, job)
+        return of_panels(task, TANH, job)
     if job.activation == RELU:
-        return online_panels(RELU, job)
+        return of_panels(task, RELU, job)
     if job.activation == SOFTSIGN:
-        return online_panels(SOFTSIGN, job)
-    return online_panels(IDENTITY, job)
+        return of_panels(task, SOFTSIGN, job)
+    return of_panels(task, IDENTITY, job)
+
+
+cdef inline double rows_task(const Online* job) noexcept nogil:
+    return of_activation(ROWS, job)
+
+
+cdef inline double row_task(const Online* job) noexcept nogil:
+    return of_activation(ROW, job)
+
+
+cdef inline double last_step_task(const Online* job) noexcept nogil:
+    return of_panels(LAST_STEP, IDENTITY, job)  # whatever the activation
+
+
+cdef inline double output_task(const Online* job) noexcept nogil:
+    return of_activation(OUTPUT, job)

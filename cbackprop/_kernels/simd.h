@@ -30,6 +30,15 @@ enum {
 #define SIMD_INLINE static inline
 #endif
 
+SIMD_INLINE void assume(int condition) {
+#if CBACKPROP_HAS_VECTORS
+    if (!condition)
+        __builtin_unreachable();
+#else
+    (void)condition;
+#endif
+}
+
 /* ---- the type ---- */
 
 #define CBACKPROP_DOUBLE (CBACKPROP_REAL_BYTES == 8)

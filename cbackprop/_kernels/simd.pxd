@@ -11,6 +11,7 @@ cdef extern from "simd.h" nogil:
     const Py_ssize_t VECTOR_LANES
     const Py_ssize_t TILE_ROWS, TILE_PANELS, GRADIENT_ROWS
 
+    void assume(bint condition) noexcept  # tells the compiler what always holds
     vec vload(const real_t* source) noexcept
     const real_t[16] ONES
     vec vload_first(const real_t* source, Py_ssize_t n) noexcept  # n numbers, then zeros

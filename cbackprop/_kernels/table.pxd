@@ -86,7 +86,6 @@ cdef enum Task:
 cdef struct Online:
     # A job for the smallest networks: one hidden layer of up to four panels, one linear output, squared error, plain
     # gradient descent row by row.
-    Task task
     Activation activation
     const lanes_t* X  # (?, n_in) numbers
     const lanes_t* y  # (?,) numbers
@@ -100,6 +99,8 @@ cdef struct Online:
     # of rows that are jobs of their own, as long as the learning rate stays
     lanes_t* X_before  # (n_in,) numbers: the row before; then this one
     lanes_t* deltas  # (panels,): its, of the hidden layer; updated, zero where there is no step to take
+
+ctypedef double (*online_t)(const Online* job) noexcept nogil  # one for each task
 
 cdef struct SparseRows:
     # Rows of which only some numbers are given, in ascending columns; the others are zeros.
@@ -120,6 +121,7 @@ cdef struct Kernels:
     tangent_t[7] tangent
     loss_t[4] loss
     update_t[10] update
+    online_t[4] online
 
     void (*softmax)(lanes_t* rows, Py_ssize_t stride, Py_ssize_t n_out, Py_ssize_t n_rows) noexcept nogil
     void (*softmax_backward)(
@@ -197,8 +199,6 @@ cdef struct Kernels:
     bint (*cholesky_rows)(
         Py_ssize_t first, Py_ssize_t n_rows, Py_ssize_t n_panels, Py_ssize_t stride, lanes_t* square) noexcept nogil
     void (*solve_upper)(const lanes_t* square, Py_ssize_t stride, Py_ssize_t n, lanes_t* out) noexcept nogil
-
-    double (*online)(const Online* job) noexcept nogil
 
     activate_t log  # beside the activations' passes, for tests
     activate_t log1p

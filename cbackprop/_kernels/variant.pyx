@@ -55,6 +55,7 @@ kernels.update = [
     updates.sgd, updates.momentum, updates.nesterov, updates.adam, updates.adam, updates.rmsprop,
     updates.rprop_minus, updates.rprop_plus, updates.rprop_iminus, updates.rprop_iplus,
 ]
+kernels.online = [online.rows_task, online.row_task, online.last_step_task, online.output_task]
 kernels.softmax = passes.softmax_forward
 kernels.softmax_backward = passes.softmax_backward
 kernels.forward = products.dense_forward
@@ -84,7 +85,6 @@ kernels.largest = updates.largest
 kernels.all_finite = updates.all_finite
 kernels.cholesky_rows = cholesky.cholesky_rows
 kernels.solve_upper = cholesky.solve_upper
-kernels.online = online.online
 kernels.log = log_rows
 kernels.log1p = log1p_rows
 kernels.fma_peak = rows.fma_peak

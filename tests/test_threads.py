@@ -370,17 +370,21 @@ class Ticker:
             self.times.append(time.perf_counter())
 
 
+# with one thread, which leaves a processor to the others: it is the GIL that is looked at
+ONE = {"n_threads": 1}
 LONG = {
-    "train": lambda n, X, y, k: n.train(X, y, optimizer=SGD(0.01), n_epochs=k, batch_size=32),
-    "train, large batches": lambda n, X, y, k: n.train(X, y, optimizer=Adam(), n_epochs=k),
-    "predict": lambda n, X, y, k: n.predict(np.tile(X, (k, 1))),
-    "loss_value": lambda n, X, y, k: n.loss_value(np.tile(X, (k, 1)), np.tile(y, (k, 1))),
+    "train": lambda n, X, y, k: n.train(
+        X, y, optimizer=SGD(0.01), n_epochs=k, batch_size=32, **ONE
+    ),
+    "train, large batches": lambda n, X, y, k: n.train(X, y, optimizer=Adam(), n_epochs=k, **ONE),
+    "predict": lambda n, X, y, k: n.predict(np.tile(X, (k, 1)), **ONE),
+    "loss_value": lambda n, X, y, k: n.loss_value(np.tile(X, (k, 1)), np.tile(y, (k, 1)), **ONE),
     "loss_and_gradient": lambda n, X, y, k: n.loss_and_gradient(
-        np.tile(X, (k, 1)), np.tile(y, (k, 1))
+        np.tile(X, (k, 1)), np.tile(y, (k, 1)), **ONE
     ),
     "deltas": lambda n, X, y, k: n.deltas(np.tile(X, (k, 1)), np.tile(y, (k, 1))),
     "one huge step": lambda n, X, y, k: make((500, 100 * k, 500), 2000)[0].train(
-        np.ones((2000, 500)), np.ones((2000, 500)), optimizer=SGD(1e-9)
+        np.ones((2000, 500)), np.ones((2000, 500)), optimizer=SGD(1e-9), **ONE
     ),
 }
 

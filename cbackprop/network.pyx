@@ -261,11 +261,10 @@ cdef class Network:
         if given is not None and isinstance(X, np.ndarray) and np.may_share_memory(X, out):
             X = X.copy()
         n_threads, n_cpus = as_n_threads(n_threads, self._work(X, X.shape[0], 1))
-        if given is None or isinstance(X, checks.SparseRows):
-            self._layer_by_layer(X, [out], len(self.layer_sizes) - 1, n_threads, n_cpus)
-        else:
-            memory = self._take_memory(X.shape[0])
-            self._layer_by_layer(X, [out], len(self.layer_sizes) - 1, n_threads, n_cpus, memory)
+        keep = given is not None and isinstance(X, np.ndarray)
+        memory = self._take_memory(X.shape[0]) if keep else None
+        self._layer_by_layer(X, [out], len(self.layer_sizes) - 1, n_threads, n_cpus, memory)
+        if keep:
             self._idle.append(memory)
         return out
 

@@ -28,7 +28,7 @@ cdef inline void first_layer(
     """The vectors of hidden units in groups, whose sums and deltas the registers hold
 
     With one group the compiler must know that there are inputs, or else the sums go by the stack after the loop: a
-    quarter of a `ROW`'s time. With more they go there anyway, and it does better when it does not know.
+    seventh of a `ROW`'s time. With more they go there anyway, and it does better when it does not know.
     """
     cdef vec factor, factor_before, updated
     cdef real_t* target
